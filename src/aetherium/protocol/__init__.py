@@ -1,0 +1,1 @@
+"""Bytes to values and back: the guest's frames. No I/O."""
