@@ -1,0 +1,1 @@
+"""Clock, ids, processes, back-off, file locks: the floor everything else stands on. Standard library only."""

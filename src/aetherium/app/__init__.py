@@ -1,0 +1,1 @@
+"""The composition root: configuration to opened drivers to engine. The only package that names drivers."""

@@ -1,0 +1,1 @@
+"""Conformance suites and leak census, shipped for driver authors."""
