@@ -12,8 +12,8 @@ from aetherium.model.log import Level, LogLine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogQuery:
-    """Which lines: from ``since`` to before ``until``, of at least ``level``, with all these labels and fields; the last
-    ``limit`` of them."""
+    """Which lines: from ``since`` to before ``until``, of at least ``level``, with all these labels and fields; the
+    last ``limit`` of them."""
 
     since: datetime | None = None
     until: datetime | None = None
