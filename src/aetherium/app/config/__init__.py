@@ -1,0 +1,1 @@
+"""Reads the configuration: files, environment, defaults; checks it, and shows it."""
