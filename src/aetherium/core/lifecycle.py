@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -108,7 +109,11 @@ class Lifecycle:
         )
 
     async def _create(self, driver: VMOrchestrator, vm: VM, *, start: bool, key: str | None) -> VM:
-        record = await self._insert(vm, key)
+        try:
+            record = await self._insert(vm, key)
+        except asyncio.CancelledError:
+            await uncancelled(self._undo_insert(vm))
+            raise
         try:
             await driver.create(vm)
             if start:
@@ -134,6 +139,13 @@ class Lifecycle:
             if settled is not None:
                 raise
             return await self._.journal.insert(record, Step.CREATE_PROVISION)
+
+    async def _undo_insert(self, vm: VM) -> None:
+        """Remove the row of a create that was cancelled while it was being written, if it was written."""
+        with suppress(NotFound):
+            record = await self._.store.get_vm(vm.id)
+            if record.vm.created_at == vm.created_at and record.pending is not None:
+                await self._.journal.forget(record)
 
     async def _settled_or_none(self, vm_id: str) -> VMRecord | None:
         record = await self._.store.get_vm(vm_id)
@@ -193,14 +205,14 @@ class Lifecycle:
     async def _undo_start(self, driver: VMOrchestrator, vm_id: str, evidence: str) -> None:
         await self._.connections.drop(vm_id)
         record = await self._.store.get_vm(vm_id)
-        if record.vm.state is not VMState.STARTING:
+        if record.vm.state not in (VMState.STARTING, VMState.RUNNING):
             return  # it was refused before anything was begun
-        handle = await driver.find(record.vm)
+        handle = record.handle or await driver.find(record.vm)
         if handle is not None:
             await driver.stop(record.vm, handle)
         failed = replace(
             record.vm,
-            state=advance(record.vm.state, VMEvent.START_FAILED, vm_id=vm_id),
+            state=VMState.FAILED,
             stopped_at=self._.clock.now(),
             stop_reason=reasons.failed_start(evidence[:1000]),
         )
@@ -228,9 +240,7 @@ class Lifecycle:
                 record = await uncancelled(self._end(driver, record))
             return record.vm
 
-    async def _ask_to_end(
-        self, driver: VMOrchestrator, record: VMRecord, grace_s: float, *, was_paused: bool
-    ) -> None:
+    async def _ask_to_end(self, driver: VMOrchestrator, record: VMRecord, grace_s: float, *, was_paused: bool) -> None:
         try:
             if was_paused:
                 await driver.resume(record.vm, _handle(record))
