@@ -22,7 +22,12 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
 }
 """Modules with ``Config`` (a frozen dataclass) and ``open_(config, *, state_dir)`` (an async context manager)."""
 
-ENTRY_POINT_GROUPS: Final = {port: f"aetherium.{port}" for port in BUILT_IN}
+ENTRY_POINT_GROUPS: Final = {
+    "vmm": "aetherium.vmm",
+    "storage": "aetherium.store",
+    "event_bus": "aetherium.bus",
+    "logging": "aetherium.logs",
+}
 
 
 def foreign(port: str) -> dict[str, EntryPoint]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
 from aetherium._util.ids import new_id
+from aetherium._util.tasks import task_group
 from aetherium.core.connections import Connections, Link
 from aetherium.core.deadline import deadline
 from aetherium.core.guest.process import Process
@@ -75,15 +75,17 @@ class Commands:
         self, vm_id: str, command: Command, *, stdin: Input | None, key: str | None, max_output_bytes: int
     ) -> ExecResult:
         """Run a command to its end and collect its output; see ``VMs.exec``."""
-        async with self.process(vm_id, command, stdin=stdin is not None, key=key) as process:
-            async with fed(process, stdin):
-                kept = {Channel.STDOUT: bytearray(), Channel.STDERR: bytearray()}
-                truncated = any(process.lost.values())
-                while not isinstance(item := await process.read(), ExitStatus):
-                    buffer = kept[item.channel]
-                    room = max_output_bytes - len(buffer)
-                    truncated = truncated or room < len(item.data)
-                    buffer += item.data if room >= len(item.data) else item.data[:room]
+        async with (
+            self.process(vm_id, command, stdin=stdin is not None, key=key) as process,
+            fed(process, stdin),
+        ):
+            kept = {Channel.STDOUT: bytearray(), Channel.STDERR: bytearray()}
+            truncated = any(process.lost.values())
+            while not isinstance(item := await process.read(), ExitStatus):
+                buffer = kept[item.channel]
+                room = max_output_bytes - len(buffer)
+                truncated = truncated or room < len(item.data)
+                buffer += item.data if room >= len(item.data) else item.data[:room]
         return ExecResult(
             exit_code=item.exit_code,
             stdout_bytes=bytes(kept[Channel.STDOUT]),
@@ -96,7 +98,9 @@ class Commands:
         )
 
     @asynccontextmanager
-    async def attach(self, vm_id: str, exec_id: str, *, stdout: int, stderr: int, stdin: bool) -> AsyncIterator[Process]:
+    async def attach(
+        self, vm_id: str, exec_id: str, *, stdout: int, stderr: int, stdin: bool
+    ) -> AsyncIterator[Process]:
         """Attach to a command; see ``VMs.attach``."""
         link = await self.link(vm_id)
         async with deadline(START_TIMEOUT_S, "attaching to the command"):
@@ -117,7 +121,7 @@ async def fed(process: Process, stdin: Input | None) -> AsyncIterator[None]:
         process.close_stdin()
         yield
     else:
-        async with asyncio.TaskGroup() as tasks:
+        async with task_group() as tasks:
             feeding = tasks.create_task(_feed(process, stdin), name=f"stdin of {process.id}")
             yield
             feeding.cancel()

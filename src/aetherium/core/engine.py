@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from aetherium._util.clock import Clock, SystemClock
 from aetherium._util.procinfo import this_process
+from aetherium._util.tasks import task_group
 from aetherium.core.announcer import Announcer
 from aetherium.core.commands import Commands
 from aetherium.core.connections import Connections
@@ -84,7 +85,7 @@ async def open_engine(
     The ports stay the caller's to close. VMs run on after the engine is closed.
     """
     clock = clock or SystemClock()
-    async with asyncio.TaskGroup() as tasks:
+    async with task_group() as tasks:
         watch = _Watch(tasks)
         connections = Connections(drivers, on_lost=watch.lost)
         journal = Journal(store, this_process(), on_step=on_step)
