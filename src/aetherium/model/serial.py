@@ -245,7 +245,7 @@ def exec_from_json(data: JsonObject) -> Exec:
     return Exec(
         id=read.text("id"),
         vm_id=read.text("vm_id"),
-        argv=read.texts("argv"),
+        argv=read.texts("argv", optional=False),
         state=read.choice("state", ExecState),
         pid=read.integer("pid"),
         background=read.flag("background"),
@@ -387,14 +387,14 @@ class _Reader:
         except ValueError:
             raise self._wrong(name, "one of " + ", ".join(kind)) from None
 
-    def texts(self, name: str) -> tuple[str, ...]:
-        items = self._list(name)
+    def texts(self, name: str, *, optional: bool = True) -> tuple[str, ...]:
+        items = self._need(name, self._list(name), () if optional else None)
         if not all(isinstance(item, str) for item in items):
             raise self._wrong(name, "a list of texts")
         return tuple(item for item in items if isinstance(item, str))
 
     def objects(self, name: str) -> tuple[JsonObject, ...]:
-        items = self._list(name)
+        items = self._list(name) or ()
         if not all(isinstance(item, Mapping) for item in items):
             raise self._wrong(name, "a list of objects")
         return tuple(item for item in items if isinstance(item, Mapping))
@@ -417,13 +417,11 @@ class _Reader:
             raise self._wrong(name, "an object of texts, numbers, true, false and null")
         return {key: value for key, value in fields.items() if value is None or isinstance(value, str | int | float)}
 
-    def _list(self, name: str) -> Sequence[Json]:
+    def _list(self, name: str) -> Sequence[Json] | None:
         value = self.data.get(name)
-        if value is None:
-            return ()
-        if not isinstance(value, list | tuple):
-            raise self._wrong(name, "a list")
-        return value
+        if value is None or isinstance(value, list | tuple):
+            return value
+        raise self._wrong(name, "a list")
 
     def _need(self, name: str, value: _T | None, default: _T | None = None) -> _T:
         if value is not None:

@@ -18,13 +18,14 @@ from aetherium.drivers.store.sqlite.config import Config
 from aetherium.drivers.store.sqlite.errors import mapped
 from aetherium.drivers.store.sqlite.locks import lock
 from aetherium.drivers.store.sqlite.migrations import migrate
-from aetherium.drivers.store.sqlite.rows import COLUMNS, READ, from_row, label, placeholders, to_row
+from aetherium.drivers.store.sqlite.rows import READ, WRITE, from_row, label, placeholders, to_row
 from aetherium.model.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
 from aetherium.ports.store import StateStore, VMFilter, VMPage, VMRecord
 
 _ALL: Final = VMFilter()
-_INSERT: Final = f"INSERT INTO vms ({', '.join(COLUMNS)}) VALUES ({placeholders(COLUMNS)})"  # noqa: S608 (constants)
-_UPDATE: Final = f"UPDATE vms SET {', '.join(f'{c} = ?' for c in COLUMNS)} WHERE id = ? AND revision = ?"  # noqa: S608
+_VALUES: Final = placeholders(WRITE.count(",") + 1)
+_INSERT: Final = f"INSERT INTO vms ({WRITE}) VALUES ({_VALUES})"  # noqa: S608 (constants)
+_UPDATE: Final = f"UPDATE vms SET ({WRITE}) = ({_VALUES}) WHERE id = ? AND revision = ?"  # noqa: S608
 _SELECT: Final = f"SELECT {READ} FROM vms"  # noqa: S608
 _BY_ID: Final = f"{_SELECT} WHERE id = ?"
 _BY_KEY: Final = f"{_SELECT} WHERE key = ?"
@@ -122,7 +123,7 @@ def _listing(where: VMFilter, after: str | None) -> tuple[str, list[str]]:
         conditions.append("(created_at, id) > (?, ?)")
         values += [format_time(created_at), vm_id]
     if where.states:
-        conditions.append(f"state IN ({placeholders(where.states)})")
+        conditions.append(f"state IN ({placeholders(len(where.states))})")
         values += [state.value for state in where.states]
     if where.driver is not None:
         conditions.append("driver = ?")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
 from typing import Final
 
 from aetherium._util.clock import format_time
@@ -13,7 +12,8 @@ from aetherium.model.serial import vm_from_json, vm_to_json
 from aetherium.ports.store import Pending, VMRecord
 from aetherium.ports.vmm import Handle
 
-COLUMNS: Final = tuple("id name key owner driver state created_at revision vm labels handle pending".split())
+WRITE: Final = "id, name, key, owner, driver, state, created_at, revision, vm, labels, handle, pending"
+"""The columns that ``to_row`` gives, in order."""
 READ: Final = "vm, handle, pending, key, owner, revision"
 """The columns that ``from_row`` takes, in order."""
 
@@ -21,7 +21,7 @@ Row = tuple[str | int | None, ...]
 
 
 def to_row(record: VMRecord, revision: int) -> Row:
-    """Return the values of ``COLUMNS``."""
+    """Return the values of ``WRITE``."""
     vm, handle, pending = record.vm, record.handle, record.pending
     return (
         vm.id,
@@ -67,6 +67,6 @@ def _dump(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def placeholders(values: Iterable[object]) -> str:
-    """Return as many ``?`` as there are values."""
-    return ",".join("?" for _ in values)
+def placeholders(count: int) -> str:
+    """Return ``count`` times ``?``."""
+    return ", ".join("?" * count)
