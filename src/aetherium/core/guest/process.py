@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -127,10 +128,8 @@ class Process:
         if not self._stream.is_open:
             return
         if self._owned and self.status is None:
-            try:
+            with suppress(AetheriumError):  # the connection is gone: the agent's deadline or the VM's end remains
                 self._connection.open("signal", {"id": self.id, "signal": int(signal.SIGKILL)}, unary=True).cancel()
-            except AetheriumError:
-                pass  # the connection is gone; the agent's deadline or the VM's end is what remains
         self._stream.cancel()
 
     async def __aenter__(self) -> Self:
