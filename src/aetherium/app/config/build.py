@@ -20,6 +20,7 @@ from aetherium.model.errors import AetheriumError
 
 _WITHHELD = "is refused; the reason is not shown because it may quote a secret"
 _OWN_WORDS = frozenset({"value_error", "assertion_error"})
+_TEXTUAL = frozenset({"string_type", "path_type", "enum", "literal_error"})
 _WORD = re.compile(r"[^\W_]{3,}")
 
 
@@ -67,7 +68,8 @@ class _Work:
         data = self.data(self.wish.table, self.wish.kind, ())
         adapter = self.adapter()
         value, errors = self.validate(adapter, data)
-        loose = {path for path, node in map(self.find, errors) if isinstance(node, Scalar) and node.is_loose}
+        textual = (self.walk(error["loc"]) for error in errors if error["type"] in _TEXTUAL)
+        loose = {path for path, node, _ in textual if isinstance(node, Scalar) and node.is_loose}
         if loose:
             self.as_text = loose
             quiet = _Work(self.wish, Problems(), as_text=loose)
@@ -119,11 +121,6 @@ class _Work:
             else:
                 data[key] = self.data(entry.node, item_of(hint) if known is None else known[key], here)
         return data
-
-    def find(self, error: Mapping[str, Any]) -> tuple[Path, Node]:
-        """Return the value that an error is about, and its path."""
-        path, node, _ = self.walk(error["loc"])
-        return path, node
 
     def walk(self, location: tuple[str | int, ...]) -> tuple[Path, Node, Place]:
         """Follow an error's location as far as there are nodes."""
