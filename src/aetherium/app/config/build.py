@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from aetherium.app.config.shape import fields_of, is_secret, item_of
 from aetherium.app.config.suggest import suggest
 from aetherium.app.config.wording import of_type, of_value, one_line, wanted
 from aetherium.model.errors import AetheriumError
+from aetherium.model.secret import MASK
 
 _WITHHELD = "is refused; the reason is not shown because it may quote a secret"
 _OWN_WORDS = frozenset({"value_error", "assertion_error"})
@@ -106,6 +107,8 @@ class _Work:
                 return [self.data(item, item_of(hint), (*path, index)) for index, item in enumerate(node.nodes)]
         if is_secret(hint):
             self.secrets.update((node.text, *_WORD.findall(node.text)))
+            if node.text == MASK:
+                self.problems.add(node.place, self.wish.written(path), "is the mask of a shown secret, not a secret")
         return node.text if path in self.as_text else node.value
 
     def keys(self, table: Table, hint: Any, path: Path) -> dict[str, Any]:
