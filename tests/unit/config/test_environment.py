@@ -34,6 +34,26 @@ def test_a_value_that_the_environment_replaces_is_not_judged(load_text: Load) ->
     assert load_text("server: {port: eighty}", {"AETHERIUM__SERVER__PORT": "80"}).config.server.port == 80
 
 
+@pytest.mark.parametrize(
+    "text", ["{provider: postgres, url: ${X}}", "{provider: ${X}, postgres: {url: '${X}', pool: 5}}"]
+)
+def test_nor_is_a_variable_missed_that_only_such_a_value_uses(load_text: Load, text: str) -> None:
+    environ = {"AETHERIUM__STORAGE__URL": "postgres://new", "AETHERIUM__STORAGE__PROVIDER": "postgres"}
+    storage = load_text(f"storage: {text}", environ).config.storage
+    assert storage.options == {"postgres": Postgres(url=Secret("postgres://new"))}
+
+
+def test_options_beside_a_provider_that_is_replaced_are_not_lost(load_text: Load, refuse: Refuse) -> None:
+    environ = {"AETHERIUM__STORAGE__PROVIDER": "sqlite"}
+    assert load_text("storage: {provider: ${X}, file: f}", environ).config.storage.options == {
+        "sqlite": Sqlite(file="f")
+    }
+    assert refuse("storage: {provider: nosuch, pool: 5}", environ) == [
+        "a.yaml:1: storage.pool: unknown key; known here: absent, cache_mib, file, memory, odd, password, postgres, "
+        "provider, sqlite, vague"
+    ]
+
+
 def test_without_a_file(load_text: Load) -> None:
     defaults = load_text("", {"AETHERIUM__VMM__DEFAULTS__MEMORY_MIB": "64"}).config.vmm.defaults
     assert defaults == VMDefaults(memory_mib=64)
