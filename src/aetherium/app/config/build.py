@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,11 @@ from aetherium.app.config.shape import fields_of, is_secret, item_of
 from aetherium.app.config.suggest import suggest
 from aetherium.app.config.wording import of_type, of_value, one_line, wanted
 from aetherium.model.errors import AetheriumError
+from aetherium.model.secret import MASK
 
 _WITHHELD = "is refused; the reason is not shown because it may quote a secret"
 _OWN_WORDS = frozenset({"value_error", "assertion_error"})
+_TEXTUAL = frozenset({"string_type", "path_type", "enum", "literal_error"})
 _WORD = re.compile(r"[^\W_]{3,}")
 
 
@@ -67,7 +69,8 @@ class _Work:
         data = self.data(self.wish.table, self.wish.kind, ())
         adapter = self.adapter()
         value, errors = self.validate(adapter, data)
-        loose = {path for path, node in map(self.find, errors) if isinstance(node, Scalar) and node.is_loose}
+        textual = (self.walk(error["loc"]) for error in errors if error["type"] in _TEXTUAL)
+        loose = {path for path, node, _ in textual if isinstance(node, Scalar) and node.is_loose}
         if loose:
             self.as_text = loose
             quiet = _Work(self.wish, Problems(), as_text=loose)
@@ -104,6 +107,8 @@ class _Work:
                 return [self.data(item, item_of(hint), (*path, index)) for index, item in enumerate(node.nodes)]
         if is_secret(hint):
             self.secrets.update((node.text, *_WORD.findall(node.text)))
+            if node.text == MASK:
+                self.problems.add(node.place, self.wish.written(path), "is the mask of a shown secret, not a secret")
         return node.text if path in self.as_text else node.value
 
     def keys(self, table: Table, hint: Any, path: Path) -> dict[str, Any]:
@@ -119,11 +124,6 @@ class _Work:
             else:
                 data[key] = self.data(entry.node, item_of(hint) if known is None else known[key], here)
         return data
-
-    def find(self, error: Mapping[str, Any]) -> tuple[Path, Node]:
-        """Return the value that an error is about, and its path."""
-        path, node, _ = self.walk(error["loc"])
-        return path, node
 
     def walk(self, location: tuple[str | int, ...]) -> tuple[Path, Node, Place]:
         """Follow an error's location as far as there are nodes."""
