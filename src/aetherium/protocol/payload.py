@@ -28,7 +28,8 @@ class Payload:
 
     def __init__(self, data: bytes) -> None:
         try:
-            value = json.loads(data)
+            # decoded here: json.loads would also take UTF-16 and encoded surrogates
+            value = json.loads(data.decode())
         except (ValueError, RecursionError) as error:
             raise ProtocolError("a payload is not JSON") from error
         if not isinstance(value, dict):
@@ -54,7 +55,7 @@ class Payload:
         value = self._fields.get(name, default)
         if not isinstance(value, str) or len(value) > most:
             raise ProtocolError(f"field {name!r} is not a string of at most {most} characters")
-        return value
+        return _checked(value)
 
     def os_string(self, name: str, *, default: str | None = None) -> str:
         """Return an OS string of at most 16 KiB, with surrogate escapes."""
@@ -62,15 +63,18 @@ class Payload:
 
     def os_strings(self, name: str) -> tuple[str, ...]:
         """Return a list of OS strings."""
-        return tuple(from_json(item) for item in self._list(name, str))
+        return tuple(from_json(item) for item in self.texts(name))
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of strings; absent is empty."""
-        return tuple(self._list(name, str))
+        return tuple(_checked(item) for item in self._list(name, str))
 
-    def integers(self, name: str) -> tuple[int, ...]:
-        """Return a list of integers; absent is empty."""
-        return tuple(self._list(name, int))
+    def integers(self, name: str, *, least: int = 0, most: int = _MAX_INT) -> tuple[int, ...]:
+        """Return a list of integers from ``least`` to ``most``; absent is empty."""
+        values = tuple(self._list(name, int))
+        if not all(least <= value <= most for value in values):
+            raise ProtocolError(f"field {name!r} has an item that is not from {least} to {most}")
+        return values
 
     def instant(self, name: str) -> datetime:
         """Return nanoseconds since 1970 as an instant; what a clock cannot hold becomes the epoch."""
@@ -92,3 +96,12 @@ class Payload:
             if type(item) is not kind:
                 raise ProtocolError(f"field {name!r} has an item that is not {kind.__name__}")
         return value
+
+
+def _checked(text: str) -> str:
+    """Refuse lone surrogates (JSON can write them as escapes): nobody could print or store the string."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ProtocolError("a string is not Unicode text") from error
+    return text

@@ -96,7 +96,7 @@ async def listening_ports(connection: GuestConnection) -> tuple[int, ...]:
     """Return the TCP ports that something in the VM listens on."""
     reply = await connection.call("ports")
     with connection.distrust():
-        return reply.integers("ports")
+        return reply.integers("ports", least=1, most=65535)
 
 
 async def configure(connection: GuestConnection, *, ttl_s: float | None = None, linger_s: float | None = None) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 
 from aetherium.core.guest.stream import Stream
@@ -29,6 +30,9 @@ from aetherium.protocol.payload import JsonValue, Payload, encode_object
 _READ_BUFFER = 256 * 1024
 _MAX_STREAMS = 1000  # the guest's limit is 1024; leave it some
 _LAST_STREAM = 2**32 - 1
+_MAX_QUEUED = 2 * MAX_REQUEST  # bytes written that the guest has not read
+_MAX_PINGS = 64
+_DISTRUST = "the VM's other state is untouched; stop it if you do not trust what runs in it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class GuestConnection(asyncio.BufferedProtocol):
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pings: dict[bytes, asyncio.Future[None]] = {}
+        self._next_ping = 0
         self._writable: asyncio.Future[None] | None = None
 
     # asyncio's side
@@ -85,6 +90,10 @@ class GuestConnection(asyncio.BufferedProtocol):
         except ProtocolError as error:
             self._break(f"the agent in VM {self.vm_id} broke the protocol: {error}")
 
+    def eof_received(self) -> None:
+        """End at once: waiting until what is queued was written could take for ever."""
+        self._break(f"the agent in VM {self.vm_id} closed the connection", remedy="")
+
     def pause_writing(self) -> None:
         """Hold back ``drain``."""
         if self._writable is None:
@@ -106,8 +115,9 @@ class GuestConnection(asyncio.BufferedProtocol):
         self._streams.clear()
         for waiter in (self._ready, *self._pings.values()):
             if not waiter.done():
-                waiter.set_exception(self._failure)
+                waiter.set_exception(copy(self._failure))
                 waiter.exception()  # nobody may be waiting
+        self._pings.clear()
         self.resume_writing()
         if not self._closed.done():
             self._closed.set_result(None)
@@ -133,21 +143,25 @@ class GuestConnection(asyncio.BufferedProtocol):
     def _on_stale(self, frame: Frame) -> None:
         if frame.stream >= self._next_stream:
             raise ProtocolError(f"frame for stream {frame.stream}, which was never opened")
-        self._stale_budget -= len(frame.payload) + 64
+        self._stale_budget -= max(1, len(frame.payload))
         if self._stale_budget < 0:
             raise ProtocolError("endless frames for streams that are over")
 
     def _on_connection_frame(self, frame: Frame) -> None:
         if frame.type is FrameType.HELLO:
             self._on_hello(Payload(frame.payload))
+        elif self.hello is None:
+            raise ProtocolError(f"{frame.type.name} before HELLO")
         elif frame.type is FrameType.PONG:
             waiter = self._pings.pop(frame.payload, None)
             if waiter is None:
                 raise ProtocolError("PONG without PING")
             if not waiter.done():
                 waiter.set_result(None)
+        elif self._is_choked():
+            raise ProtocolError("endless PINGs")
         else:
-            raise ProtocolError("PING from a guest")
+            self.send(Frame(FrameType.PONG, 0, frame.payload))
 
     def _on_hello(self, payload: Payload) -> None:
         if self.hello is not None:
@@ -168,11 +182,9 @@ class GuestConnection(asyncio.BufferedProtocol):
         if not self._ready.done():
             self._ready.set_result(None)
 
-    def _break(self, reason: str) -> None:
+    def _break(self, reason: str, *, remedy: str = _DISTRUST) -> None:
         if self._failure is None:
-            self._failure = GuestUnreachable(
-                reason, remedy="the VM's other state is untouched; stop it if you do not trust what runs in it"
-            )
+            self._failure = GuestUnreachable(reason, remedy=remedy)
         if self._transport is not None:
             self._transport.abort()
 
@@ -191,10 +203,9 @@ class GuestConnection(asyncio.BufferedProtocol):
 
     def open(self, op: str, fields: Mapping[str, JsonValue], *, unary: bool = False) -> Stream:
         """Open a stream with a request. Raises GuestUnreachable, InvalidArgument, ResourceExhausted."""
-        if self._failure is not None:
-            raise self._failure
-        if not self.is_open:
-            raise GuestUnreachable(f"the connection to the agent in VM {self.vm_id} is closed")
+        self._check_open()
+        if self._is_choked():
+            raise GuestUnreachable(f"the agent in VM {self.vm_id} does not take what it is sent")
         if len(self._streams) >= _MAX_STREAMS:
             raise ResourceExhausted(
                 f"VM {self.vm_id} has {_MAX_STREAMS} operations under way on one connection",
@@ -218,9 +229,13 @@ class GuestConnection(asyncio.BufferedProtocol):
     async def call(self, op: str, fields: Mapping[str, JsonValue] | None = None) -> Payload:
         """Perform a unary operation and return its REPLY."""
         with self.distrust():
+            await self.drain()
             stream = self.open(op, fields or {}, unary=True)
             try:
-                return Payload((await stream.receive()).payload)
+                frame = await stream.receive()
+                if frame.type is not FrameType.REPLY:
+                    raise ProtocolError(f"{frame.type.name} instead of REPLY")
+                return Payload(frame.payload)
             finally:
                 stream.cancel()
 
@@ -232,13 +247,16 @@ class GuestConnection(asyncio.BufferedProtocol):
         except ProtocolError as error:
             self._break(f"the agent in VM {self.vm_id} broke the protocol: {error}")
             assert self._failure is not None
-            raise self._failure from error
+            raise copy(self._failure) from error
 
     async def ping(self) -> None:
         """Return when the guest has answered a PING."""
-        if not self.is_open:
-            raise self._failure or GuestUnreachable(f"the connection to the agent in VM {self.vm_id} is closed")
-        token = self._next_stream.to_bytes(4, "little") + len(self._pings).to_bytes(4, "little")
+        self._check_open()
+        if len(self._pings) >= _MAX_PINGS:
+            raise GuestUnreachable(f"the agent in VM {self.vm_id} left {_MAX_PINGS} PINGs unanswered")
+        # A caller that gives up leaves its entry: the answer may still come, and is then no breach.
+        self._next_ping += 1
+        token = self._next_ping.to_bytes(8, "little")
         waiter = self._pings[token] = asyncio.get_running_loop().create_future()
         self.send(Frame(FrameType.PING, 0, token))
         await waiter
@@ -256,7 +274,7 @@ class GuestConnection(asyncio.BufferedProtocol):
     def abandon(self, stream: Stream) -> None:
         """Tell the guest that nobody listens to a stream any more."""
         self._streams.pop(stream.number, None)
-        self._stale_budget = min(self._stale_budget + GUEST_WINDOW + 1024, 64 * GUEST_WINDOW)
+        self._stale_budget = min(self._stale_budget + stream.may_arrive, 64 * GUEST_WINDOW)
         self.send(Frame(FrameType.CANCEL, stream.number))
 
     async def close(self) -> None:
@@ -266,12 +284,21 @@ class GuestConnection(asyncio.BufferedProtocol):
         if self._transport is None:
             return
         # What is queued (a last CANCEL or signal) goes out if the guest takes it at once; nobody waits for it.
-        if self._transport.get_write_buffer_size():
-            self._transport.close()
-            try:
-                async with asyncio.timeout(0.2):
-                    await asyncio.shield(self._closed)
-            except TimeoutError:
-                pass
-        self._transport.abort()
+        try:
+            if self._transport.get_write_buffer_size():
+                self._transport.close()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.2):
+                        await asyncio.shield(self._closed)
+        finally:
+            self._transport.abort()
         await asyncio.shield(self._closed)
+
+    def _check_open(self) -> None:
+        if self._failure is not None:
+            raise copy(self._failure)  # each raise has a traceback of its own
+        if not self.is_open:
+            raise GuestUnreachable(f"the connection to the agent in VM {self.vm_id} is closed")
+
+    def _is_choked(self) -> bool:
+        return self._transport is not None and self._transport.get_write_buffer_size() > _MAX_QUEUED

@@ -128,8 +128,7 @@ class Process:
         if not self._stream.is_open:
             return
         if self._owned and self.status is None:
-            # If the connection is gone, the agent's own deadline or the VM's end is what remains.
-            with suppress(AetheriumError):
+            with suppress(AetheriumError):  # the connection is gone: the agent's deadline or the VM's end remains
                 self._connection.open("signal", {"id": self.id, "signal": int(signal.SIGKILL)}, unary=True).cancel()
         self._stream.cancel()
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from copy import copy
 from typing import TYPE_CHECKING
 
-from aetherium.model.errors import AetheriumError
+from aetherium.model.errors import AetheriumError, Conflict
 from aetherium.protocol.codes import from_guest
-from aetherium.protocol.frames import GUEST_WINDOW, HOST_WINDOW, MAX_DATA, Frame, FrameType, ProtocolError
+from aetherium.protocol.frames import GUEST_WINDOW, HOST_WINDOW, MAX_CONTROL, MAX_DATA, Frame, FrameType, ProtocolError
 from aetherium.protocol.payload import Payload
 
 if TYPE_CHECKING:
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
 _CHARGED = frozenset({FrameType.DATA, FrameType.EVENT})
 _AFTER_REPLY = frozenset({FrameType.DATA, FrameType.EOF})
 _LAST = frozenset({FrameType.ERROR, FrameType.END})
+_SMALL = 4096  # DATA is joined up to this size
+_MANY_FRAMES = 1024
+_MAX_FRAMES = 65536  # no EVENT of ours is as short as a window divided by this
 
 
 class Stream:
     """A stream the host opened. ``receive`` until a frame of type END (or REPLY, if unary), or leave by ``cancel``.
 
-    What waits here unread is bounded by the window the guest was granted.
+    What waits here unread is bounded by the window the guest was granted, and by a number of frames. One task may
+    receive; several may send.
     """
 
     def __init__(self, connection: GuestConnection, number: int, *, unary: bool) -> None:
@@ -32,13 +37,14 @@ class Stream:
         self._unary = unary
         self._frames: deque[Frame] = deque()
         self._failure: AetheriumError | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._received = asyncio.Event()
         self._guest_window = GUEST_WINDOW
         self._consumed = 0
         self._host_credit = HOST_WINDOW
-        self._credit_waiter: asyncio.Future[None] | None = None
+        self._credited = asyncio.Event()
         self._replied = False
         self._ended_channels: set[int] = set()
+        self._eof_sent = False
 
     # Called by the connection, never blocking.
 
@@ -64,23 +70,49 @@ class Stream:
             if frame.flags in self._ended_channels:
                 raise ProtocolError("second EOF on a channel")
             self._ended_channels.add(frame.flags)
-        self._frames.append(frame)
+        self._keep(frame)
+        self._received.set()
         if kind in _LAST or (kind is FrameType.REPLY and self._unary):
-            self.is_open = False
-        _wake(self._waiter)
+            self._end()
 
     def fail(self, error: AetheriumError) -> None:
         """End the stream because its connection ended; frames already here can still be received."""
-        self.is_open = False
         self._failure = error
-        _wake(self._waiter)
-        _wake(self._credit_waiter)
+        self._end()
+
+    @property
+    def may_arrive(self) -> int:
+        """Bytes of payload a guest that keeps to the protocol may still have under way."""
+        return self._guest_window + (HOST_WINDOW - self._host_credit) * 4 + 2 * MAX_CONTROL + 2
+
+    def _end(self) -> None:
+        self.is_open = False
+        self._received.set()
+        self._credited.set()
+
+    def _keep(self, frame: Frame) -> None:
+        # The window bounds bytes; a guest that sends them one by one would have the host keep a hundred times as much.
+        if frame.type is FrameType.DATA and self._frames:
+            place = -1
+            if self._frames[-1].flags != frame.flags and len(self._frames) > _MANY_FRAMES:
+                place = -2
+            last = self._frames[place]
+            if (
+                last.type is FrameType.DATA
+                and last.flags == frame.flags
+                and len(last.payload) + len(frame.payload) <= _SMALL
+            ):
+                self._frames[place] = Frame(FrameType.DATA, self.number, last.payload + frame.payload, frame.flags)
+                return
+        if len(self._frames) >= _MAX_FRAMES:
+            raise ProtocolError(f"more than {_MAX_FRAMES} frames in one window")
+        self._frames.append(frame)
 
     def _on_credit(self, increment: int) -> None:
         self._host_credit += increment
         if not increment or self._host_credit > HOST_WINDOW:
             raise ProtocolError("the guest returned credit it was not given")
-        _wake(self._credit_waiter)
+        self._credited.set()
 
     # Called by the stream's user.
 
@@ -88,18 +120,16 @@ class Stream:
         """Return the next frame, giving its credit back. Raises the guest's ERROR, or GuestUnreachable."""
         while not self._frames:
             if self._failure is not None:
-                raise self._failure
+                raise copy(self._failure)  # each raise has a traceback of its own
             if not self.is_open:
-                raise ProtocolError("the stream is over")
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+                raise Conflict("the operation is over: there is nothing more to receive")
+            self._received.clear()
+            await self._received.wait()
         frame = self._frames.popleft()
         if frame.type is FrameType.ERROR:
             payload = Payload(frame.payload)
-            raise from_guest(payload.text("code", most=64), payload.text("message", default="", most=8192))
+            self._failure = from_guest(payload.text("code", most=64), payload.text("message", default="", most=8192))
+            raise copy(self._failure)
         if frame.type in _CHARGED:
             self._consumed += len(frame.payload)
             if self._consumed >= GUEST_WINDOW // 2 and self.is_open:
@@ -110,15 +140,16 @@ class Stream:
 
     async def send(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes, waiting for credit and for the socket. Returns early when the guest has ended the stream."""
-        view = memoryview(data)
-        while view and self.is_open:
+        if self._eof_sent:
+            raise Conflict("no more can be sent after the end of the input")
+        view = memoryview(data).cast("B")
+        while view:
             await self._connection.drain()
+            if not self.is_open:
+                return
             if not self._host_credit:
-                self._credit_waiter = asyncio.get_running_loop().create_future()
-                try:
-                    await self._credit_waiter
-                finally:
-                    self._credit_waiter = None
+                self._credited.clear()
+                await self._credited.wait()
                 continue
             chunk = view[: min(MAX_DATA, self._host_credit)]
             self._host_credit -= len(chunk)
@@ -126,18 +157,14 @@ class Stream:
             view = view[len(chunk) :]
 
     def send_eof(self) -> None:
-        """Say that no more data follows."""
-        if self.is_open:
+        """Say that no more data follows. Repeatable."""
+        if self.is_open and not self._eof_sent:
+            self._eof_sent = True
             self._connection.send(Frame(FrameType.EOF, self.number))
 
     def cancel(self) -> None:
         """Leave the stream; repeatable, and harmless after its end."""
         if self.is_open:
-            self.is_open = False
             self._connection.abandon(self)
+        self._end()
         self._frames.clear()
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)
