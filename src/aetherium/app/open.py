@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aetherium.app.config import load, state_dir
 from aetherium.app.drivers import DriverPool, open_provider
+from aetherium.app.registry import REGISTRY
 from aetherium.core.engine import Engine, open_engine
 from aetherium.model.config import Config
 from aetherium.model.errors import PermissionDenied, ResourceExhausted
@@ -35,7 +36,7 @@ async def open_(
     environ = os.environ if environ is None else environ
     if not isinstance(config, Config):
         path = None if config is None else Path(config)
-        config = load(path, environ=environ).config
+        config = load(path, environ=environ, registry=REGISTRY).config
     if driver is not None:
         config = replace(config, vmm=replace(config.vmm, provider=driver))
     if isolation is not None:
@@ -44,20 +45,10 @@ async def open_(
     prepare_state_directory(directory)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(
-            open_provider(
-                "storage",
-                config.storage.provider,
-                config.storage.options.get(config.storage.provider),
-                state_dir=directory,
-            )
+            open_provider("storage", config.storage.provider, config, state_dir=directory)
         )
         bus = await stack.enter_async_context(
-            open_provider(
-                "event_bus",
-                config.event_bus.provider,
-                config.event_bus.options.get(config.event_bus.provider),
-                state_dir=directory,
-            )
+            open_provider("event_bus", config.event_bus.provider, config, state_dir=directory)
         )
         drivers = await stack.enter_async_context(DriverPool(config, directory))
         yield await stack.enter_async_context(
