@@ -88,7 +88,7 @@ def methods() -> Iterator[tuple[str, str]]:
                 yield name, member
 
 
-@pytest.mark.parametrize(("class_name", "method"), methods())
+@pytest.mark.parametrize(("class_name", "method"), list(methods()))
 def test_a_method_has_the_same_signature(class_name: str, method: str) -> None:
     inner = getattr(getattr(importlib.import_module(FACES[class_name].module), class_name), method)
     outer = getattr(getattr(_generated, f"Sync{class_name}"), method)
