@@ -133,7 +133,7 @@ class Bubblewrap:
         marks.end_all(self._mark, disk.path.name)
         self._children.settle_all()
         for delay in settled(self._limits, disk):
-            time.sleep(delay)  # noqa: ASYNC251 (see above)
+            time.sleep(delay)
         disk.clear_run()
 
     async def find(self, vm: VM) -> Handle | None:
