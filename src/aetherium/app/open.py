@@ -69,6 +69,7 @@ def _off_stdout(config: Config) -> Config:
     if config.logging.provider != "stdout":
         return config
     options = provider_options(config, "logging", "stdout", REGISTRY)
+    assert options is not None
     return replace(config, logging=replace(config.logging, options={"stdout": replace(options, stream="stderr")}))
 
 
