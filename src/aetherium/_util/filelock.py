@@ -22,8 +22,12 @@ async def file_lock(path: Path, *, timeout_s: float) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
-        os.close(fd)
+        try:
+            # Unless somebody else removed ours: then what is there now may be the lock of the next holder.
+            if _is_still(path, fd):
+                path.unlink(missing_ok=True)
+        finally:
+            os.close(fd)
 
 
 async def _acquire(path: Path, timeout_s: float) -> int:
