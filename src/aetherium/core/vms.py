@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
@@ -155,7 +155,7 @@ class VMs:
             exec_id = process.id
         return next(item for item in await self.execs(vm) if item.id == exec_id)
 
-    async def execs(self, vm: str) -> list[Exec]:
+    async def execs(self, vm: str) -> Sequence[Exec]:
         """Return the commands that run in a VM and the last ones that ended, oldest first."""
         link = await self._commands.link(vm)
         async with deadline(GUEST_TIMEOUT_S, "listing commands"):
