@@ -28,7 +28,7 @@ class Range:
     def check(self, value: float) -> float:
         """Return the value. Raises ValueError when it is out of range or not a number."""
         if not self.least <= value <= self.most:
-            raise ValueError(f"must be from {self.least:,g} to {self.most:,g}".replace(",", ""))
+            raise ValueError(f"must be from {self.least:.15g} to {self.most:.15g}")
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""The processes that the suite of durable stores starts: ``python -m aetherium.testing.store_child ACT NAME COUNT``, with the
-pickled opener on stdin.
+"""The processes that the suite of durable stores starts: ``python -m aetherium.testing.store_child ACT NAME COUNT``,
+with the pickled opener on stdin.
 
 ``open``: open, say so on stdout, close. ``count``: add 1 to label ``n`` of VM NAME, COUNT times, by compare and swap.
 ``count-locked``: the same, each under lock NAME and never expecting a conflict. ``hold``: take lock NAME, say so, wait

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,11 @@ from aetherium.app.config.shape import fields_of, is_secret, item_of
 from aetherium.app.config.suggest import suggest
 from aetherium.app.config.wording import of_type, of_value, one_line, wanted
 from aetherium.model.errors import AetheriumError
+from aetherium.model.secret import MASK
 
 _WITHHELD = "is refused; the reason is not shown because it may quote a secret"
 _OWN_WORDS = frozenset({"value_error", "assertion_error"})
+_TEXTUAL = frozenset({"string_type", "path_type", "enum", "literal_error"})
 _WORD = re.compile(r"[^\W_]{3,}")
 
 
@@ -67,7 +69,8 @@ class _Work:
         data = self.data(self.wish.table, self.wish.kind, ())
         adapter = self.adapter()
         value, errors = self.validate(adapter, data)
-        loose = {path for path, node in map(self.find, errors) if isinstance(node, Scalar) and node.is_loose}
+        textual = (self.walk(error["loc"]) for error in errors if error["type"] in _TEXTUAL)
+        loose = {path for path, node, _ in textual if isinstance(node, Scalar) and node.is_loose}
         if loose:
             self.as_text = loose
             quiet = _Work(self.wish, Problems(), as_text=loose)
@@ -104,6 +107,8 @@ class _Work:
                 return [self.data(item, item_of(hint), (*path, index)) for index, item in enumerate(node.nodes)]
         if is_secret(hint):
             self.secrets.update((node.text, *_WORD.findall(node.text)))
+            if node.text == MASK:
+                self.problems.add(node.place, self.wish.written(path), "is the mask of a shown secret, not a secret")
         return node.text if path in self.as_text else node.value
 
     def keys(self, table: Table, hint: Any, path: Path) -> dict[str, Any]:
@@ -119,11 +124,6 @@ class _Work:
             else:
                 data[key] = self.data(entry.node, item_of(hint) if known is None else known[key], here)
         return data
-
-    def find(self, error: Mapping[str, Any]) -> tuple[Path, Node]:
-        """Return the value that an error is about, and its path."""
-        path, node, _ = self.walk(error["loc"])
-        return path, node
 
     def walk(self, location: tuple[str | int, ...]) -> tuple[Path, Node, Place]:
         """Follow an error's location as far as there are nodes."""
@@ -143,23 +143,28 @@ class _Work:
         return path, node, place if isinstance(node, Table) else node.place
 
     def note(self, errors: list[Any]) -> None:
-        """Note what pydantic found, one problem for each value."""
-        wants: dict[Path, list[str]] = {}
+        """Note what pydantic found, one problem for each value: a union has an error for each of its types."""
+        about: dict[Path, list[Any]] = {}
         for error in errors:
-            path, node, place = self.walk(error["loc"])
-            if error["type"] == "missing":
-                missing = (*path, error["loc"][len(path)]) if len(error["loc"]) > len(path) else path
-                if not any(one[: len(missing)] == missing for one in self.broken):
-                    self.problems.add(place, self.wish.written(missing), "is required")
-            elif (want := wanted(error)) is not None:
-                wants.setdefault(path, []).append(want)
-            else:
-                message = of_value(error, node)
-                guarded = self.guard(message) if error["type"] in _OWN_WORDS else message
-                self.problems.add(place, self.wish.written(path), guarded)
-        for path, types in wants.items():
+            path, _, place = self.walk(error["loc"])
+            if error["type"] != "missing":
+                about.setdefault(path, []).append(error)
+                continue
+            missing = (*path, error["loc"][len(path)]) if len(error["loc"]) > len(path) else path
+            if not any(one[: len(missing)] == missing for one in self.broken):
+                self.problems.add(place, self.wish.written(missing), "is required")
+        for path, found in about.items():
             _, node, place = self.walk(path)
-            self.problems.add(place, self.wish.written(path), of_type(types, node))
+            self.problems.add(place, self.wish.written(path), self.message(found, node))
+
+    def message(self, errors: list[Any], node: Node) -> str:
+        """Return what to say about one value."""
+        wants = [wanted(error, among=len(errors)) for error in errors]
+        if all(wants):
+            return of_type([want for want in wants if want], node)
+        error = next(error for error, want in zip(errors, wants, strict=True) if want is None)
+        message = of_value(error, node)
+        return self.guard(message) if error["type"] in _OWN_WORDS else message
 
     def guard(self, message: str) -> str:
         """Return a message that other people's code wrote, unless a secret may be in it."""

@@ -195,13 +195,11 @@ class _Builder:
         is_from_variable = False
         if self.written.environ is not None and "$" in text:
             expansion = expand(text, self.written.environ)
-            self.problems.add_all(place, path, expansion.problems)
             if expansion.problems:
-                return Scalar(place=place, value=None, text="", is_broken=True)
+                return self.broken(place, path, expansion.problems)
             text, is_from_variable = expansion.text, True
         if not is_text(text):
-            self.problems.add(place, path, "holds half a character (a lone surrogate)")
-            return Scalar(place=place, value=None, text="", is_broken=True)
+            return self.broken(place, path, ("holds half a character (a lone surrogate)",))
         return Scalar(
             place=place,
             value=resolve(text) if is_plain else text,
@@ -209,6 +207,13 @@ class _Builder:
             is_loose=is_plain and (is_from_variable or not self.written.has_lines),
             is_from_variable=is_from_variable or not self.written.has_lines,
         )
+
+    def broken(self, place: Place, path: Path, reasons: tuple[str, ...]) -> Scalar:
+        """Note why a value means nothing; return what stands for it."""
+        node = Scalar(place=place, value=None, text="", is_broken=True)
+        for reason in reasons:
+            self.problems.add(place, path, reason, node=node)
+        return node
 
 
 def _reason_against(key: str) -> str:

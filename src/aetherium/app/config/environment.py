@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aetherium.app.config.document import Written, read_document
 from aetherium.app.config.expand import is_text
+from aetherium.app.config.merge import merge
 from aetherium.app.config.node import Entry, Node, Scalar, Table
 from aetherium.app.config.overrides import LOG_LEVEL, PREFIX
 from aetherium.app.config.place import Path, Place, show_key
@@ -37,20 +38,8 @@ def read_environment(environ: Mapping[str, str], problems: Problems) -> Table:
         else:
             if override.name != LOG_LEVEL:
                 seen[override.keys] = override.name
-            layer = merge(layer, _as_table(override, _read(override, problems)))
+            layer = merge(layer, _as_table(override, _read(override, problems)), problems)
     return layer
-
-
-def merge(under: Table, over: Table) -> Table:
-    """Return both: mappings are joined, of anything else ``over`` wins."""
-    entries = dict(under.entries)
-    for key, entry in over.entries.items():
-        below = entries[key].node if key in entries else None
-        if isinstance(below, Table) and isinstance(entry.node, Table):
-            entries[key] = Entry(place=entries[key].place, node=merge(below, entry.node))
-        else:
-            entries[key] = entry
-    return Table(place=under.place, entries=entries)
 
 
 def _overrides(environ: Mapping[str, str]) -> Iterator[_Override]:
@@ -64,7 +53,7 @@ def _overrides(environ: Mapping[str, str]) -> Iterator[_Override]:
 def _read(override: _Override, problems: Problems) -> Node:
     broken = Scalar(place=override.place, value=None, text="", is_broken=True)
     if not is_text(override.value):
-        problems.add(override.place, override.keys, "is not UTF-8 text")
+        problems.add(override.place, override.keys, "is not UTF-8 text", node=broken)
         return broken
     text = override.value.strip()
     if text[:1] in ("{", "[") or (text[:1] in ("'", '"') and len(text) > 1 and text[-1] == text[0]):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aetherium.app.config.environment import merge
+from aetherium.app.config.merge import merge
 from aetherium.app.config.node import Entry, Node, Scalar, Table, kind_of
 from aetherium.app.config.place import Path, Place
 from aetherium.app.config.problems import Problems
@@ -104,7 +104,7 @@ class Sorter:
         beside = result.provider
         if self.frame.provider is not None and PROVIDER in table.entries:
             named = _text(table.entries[PROVIDER].node)
-            beside = named if named in self.choices() else None
+            beside = named if named in self.choices() else result.provider
         own: dict[str, Entry] = {}
         nested: dict[str, Table] = {}
         inline: dict[str, Entry] = {}
@@ -116,7 +116,7 @@ class Sorter:
                 nested |= {} if found is None else {key: Table(place=entry.place, entries=found.entries)}
             else:
                 inline[key] = entry
-        result.own = merge(result.own, Table(place=table.place, entries=own))
+        result.own = merge(result.own, Table(place=table.place, entries=own), self.problems)
         for name, section in nested.items():
             self.add_options(result, name, section)
         self.add_inline(result, beside, inline, nested)
@@ -125,7 +125,7 @@ class Sorter:
 
     def add_options(self, result: Sorted, name: str, section: Table) -> None:
         """Lay a provider's section over what is there."""
-        result.options[name] = merge(result.options.get(name, Table(place=section.place)), section)
+        result.options[name] = merge(result.options.get(name, Table(place=section.place)), section, self.problems)
         result.inline -= {(name, key) for key in section.entries}
 
     def add_inline(

@@ -14,7 +14,7 @@ from aetherium.model.config import Config
 from aetherium.model.secret import MASK, Secret
 
 _OPTIONS = "options"
-_PLAIN = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@+-]|:(?=[A-Za-z0-9_./@+-]))*\Z")
+_PLAIN = re.compile(r"(?:[A-Za-z_/]|[0-9]+\.[0-9]+\.)(?:[A-Za-z0-9_./@+-]|:(?=[A-Za-z0-9_./@+-]))*\Z")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ import aiosqlite
 from aetherium._util.clock import format_time
 from aetherium.drivers.store import cursor_after, read_cursor
 from aetherium.drivers.store.sqlite.config import Config
+from aetherium.drivers.store.sqlite.connection import connected
 from aetherium.drivers.store.sqlite.errors import mapped
 from aetherium.drivers.store.sqlite.locks import lock
 from aetherium.drivers.store.sqlite.migrations import migrate
@@ -43,15 +44,12 @@ async def open_(config: Config, *, state_dir: Path) -> AsyncIterator[StateStore]
         # all locks that this process's other connections have on it.
         with suppress(FileExistsError):
             os.mknod(path, 0o600)
-        db = await aiosqlite.connect(path, timeout=config.busy_timeout_s, isolation_level=None)
-    try:
+    async with AsyncExitStack() as stack:
         with mapped(path):
+            db = await stack.enter_async_context(connected(path, busy_timeout_s=config.busy_timeout_s))
             await db.executescript("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL;")
             await migrate(db, path)
         yield _SQLiteStore(db, path, locks)
-    finally:
-        with mapped(path):
-            await db.close()
 
 
 class _SQLiteStore:

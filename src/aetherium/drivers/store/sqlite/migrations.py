@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,26 +18,26 @@ MIGRATIONS: Final = tuple(Path(__file__).with_name(name) for name in ("0001_vms.
 _WAIT_S: Final = 60.0
 
 
-async def migrate(db: aiosqlite.Connection, path: Path, migrations: Sequence[Path] = MIGRATIONS) -> None:
+async def migrate(db: aiosqlite.Connection, path: Path) -> None:
     """Bring the database up to date. Unavailable when a newer Aetherium wrote it. Safe in many processes at once."""
-    if await _version(db, path, migrations) == len(migrations):
+    if await _version(db, path) == len(MIGRATIONS):
         return
     # Two connections that switch a new database to WAL at the same time get SQLITE_BUSY at once, whatever the busy
     # timeout: so one process at a time.
     try:
         async with file_lock(path.with_name(path.name + ".migrating"), timeout_s=_WAIT_S):
             await db.execute_fetchall("PRAGMA journal_mode = WAL")
-            for migration in migrations[await _version(db, path, migrations) :]:
+            for migration in MIGRATIONS[await _version(db, path) :]:
                 await _apply(db, migration)
     except TimeoutError:
         raise Unavailable(f"another process has been migrating {path} for {_WAIT_S:g} s", remedy="try again") from None
 
 
-async def _version(db: aiosqlite.Connection, path: Path, migrations: Sequence[Path]) -> int:
+async def _version(db: aiosqlite.Connection, path: Path) -> int:
     ((version,),) = await db.execute_fetchall("PRAGMA user_version")
-    if version > len(migrations):
+    if version > len(MIGRATIONS):
         raise Unavailable(
-            f"the state database {path} has schema {version}, this Aetherium knows only up to {len(migrations)}",
+            f"the state database {path} has schema {version}, this Aetherium knows only up to {len(MIGRATIONS)}",
             remedy="upgrade Aetherium, or choose another --state-dir (AETHERIUM_STATE_DIR)",
         )
     return int(version)

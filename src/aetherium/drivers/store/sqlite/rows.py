@@ -43,8 +43,11 @@ def from_row(row: sqlite3.Row) -> VMRecord:
     """Read the values of ``READ``."""
     vm, handle, pending, key, owner, revision = row
     try:
+        data = json.loads(vm)
+        if not isinstance(data, dict):
+            raise TypeError("it is no object")
         return VMRecord(
-            vm=vm_from_json(json.loads(vm)),
+            vm=vm_from_json(data),
             handle=None if handle is None else Handle(**json.loads(handle)),
             pending=None if pending is None else Pending(*json.loads(pending)),
             key=key,

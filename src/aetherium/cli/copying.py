@@ -1,0 +1,1 @@
+"""Files into and out of VMs, in the manner of ``docker cp``."""
