@@ -10,40 +10,31 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
-from aetherium.app.registry import BUILT_IN, foreign
+from aetherium.app.config import provider_options
+from aetherium.app.registry import BUILT_IN, REGISTRY, module_of, names
 from aetherium.model.config import Config
 from aetherium.model.errors import AetheriumError, DriverUnavailable, InvalidArgument
 from aetherium.ports.vmm import VMOrchestrator
 
 
-def load_provider(port: str, name: str) -> ModuleType:
+def load_provider(section: str, name: str) -> ModuleType:
     """Return the module of a provider. InvalidArgument for an unknown name, DriverUnavailable when it does not load."""
-    target = BUILT_IN[port].get(name)
+    module = module_of(section, name)
+    if module is None:
+        raise InvalidArgument(f"unknown {section} provider {name!r}", remedy=f"known: {', '.join(names(section))}")
     try:
-        if target is not None:
-            return import_module(target)
-        point = foreign(port).get(name)
-        if point is not None:
-            loaded = point.load()
-            if isinstance(loaded, ModuleType):
-                return loaded
-            raise DriverUnavailable(f"the entry point of {port} provider {name!r} does not lead to a module")
+        return import_module(module)
     except ImportError as error:
         raise DriverUnavailable(
-            f"{port} provider {name!r} cannot be loaded: {error}", remedy="install what it needs"
+            f"{section} provider {name!r} cannot be loaded: {error}", remedy="install what it needs"
         ) from error
-    known = sorted({*BUILT_IN[port], *foreign(port)})
-    raise InvalidArgument(f"unknown {port} provider {name!r}", remedy=f"known: {', '.join(known)}")
 
 
-def open_provider(
-    port: str, name: str, options: object | None, *, state_dir: Path, **more: Any
-) -> AbstractAsyncContextManager[Any]:
-    """Return the context that opens a provider; ``options`` is a value of its ``Config`` type, None for defaults."""
-    module = load_provider(port, name)
-    context: AbstractAsyncContextManager[Any] = module.open_(
-        module.Config() if options is None else options, state_dir=state_dir, **more
-    )
+def open_provider(section: str, name: str, config: Config, *, state_dir: Path) -> AbstractAsyncContextManager[Any]:
+    """Return the context that opens a provider as configured. Raises as ``load_provider`` does, and ConfigInvalid."""
+    module = load_provider(section, name)
+    options = provider_options(config, section, name, REGISTRY)
+    context: AbstractAsyncContextManager[Any] = module.open_(options, state_dir=state_dir)
     return context
 
 
@@ -58,8 +49,8 @@ class DriverPool:
         self._opening = asyncio.Lock()
 
     def names(self) -> Sequence[str]:
-        """Return the names of all drivers, built-in ones first."""
-        return [*BUILT_IN["vmm"], *sorted(foreign("vmm"))]
+        """Return the drivers that ``auto`` chooses from: the built-in ones. Other people's are used when named."""
+        return tuple(BUILT_IN["vmm"])
 
     async def get(self, name: str) -> VMOrchestrator:
         """Return the opened driver. InvalidArgument for an unknown name, DriverUnavailable when it does not open."""
@@ -71,10 +62,9 @@ class DriverPool:
             return self._opened[name]
 
     async def _open(self, name: str) -> VMOrchestrator:
-        options = self._config.vmm.options.get(name)
         try:
             driver: VMOrchestrator = await self._stack.enter_async_context(
-                open_provider("vmm", name, options, state_dir=self._state_dir)
+                open_provider("vmm", name, self._config, state_dir=self._state_dir)
             )
         except (AetheriumError, asyncio.CancelledError):
             raise

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-BUILT_IN: Final[dict[str, dict[str, str]]] = {
+from aetherium.app.config import Registry
+
+BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "vmm": {
         "bubblewrap": "aetherium.drivers.vmm.bubblewrap",
         "memory": "aetherium.drivers.vmm.memory",
@@ -30,6 +32,43 @@ ENTRY_POINT_GROUPS: Final = {
 }
 
 
-def foreign(port: str) -> dict[str, EntryPoint]:
-    """Return other people's providers of a port: entry points named for the provider, leading to such a module."""
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUPS[port])}
+def foreign(section: str) -> dict[str, str]:
+    """Return other people's providers of a section: name to module, from entry points. Reads every installed
+    distribution's metadata, so it is asked only for names that are not built in."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point.module for point in entry_points(group=ENTRY_POINT_GROUPS[section])}
+
+
+def module_of(section: str, name: str) -> str | None:
+    """Return the module of a provider, None for an unknown name."""
+    return BUILT_IN[section].get(name) or foreign(section).get(name)
+
+
+def names(section: str) -> tuple[str, ...]:
+    """Return all providers' names, built-in ones first."""
+    return (*BUILT_IN[section], *sorted(foreign(section).keys() - BUILT_IN[section].keys()))
+
+
+class _ConfigTypes(Mapping[str, Mapping[str, str | None]]):
+    """Where each provider's ``Config`` is. Looked up late: a configuration without files needs none of it."""
+
+    _no_options: Final[Mapping[str, Mapping[str, str | None]]] = {
+        "task_queue": {"memory": None, "sqlite": None},
+        "integrations": {},
+    }
+
+    def __getitem__(self, section: str) -> Mapping[str, str | None]:
+        if section in self._no_options:
+            return self._no_options[section]
+        modules = {**foreign(section), **BUILT_IN[section]}
+        return {name: f"{module}:Config" for name, module in modules.items()}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*BUILT_IN, *self._no_options))
+
+    def __len__(self) -> int:
+        return len(BUILT_IN) + len(self._no_options)
+
+
+REGISTRY: Final = Registry(_ConfigTypes())

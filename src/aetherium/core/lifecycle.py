@@ -67,8 +67,30 @@ class Lifecycle:
                 return existing
             driver = await self._.placement.choose(config)
             vm = self._new_vm(config, driver)
-            async with self._.store.lock(vm.id, timeout_s=LOCK_TIMEOUT_S):
-                return await self._create(driver, vm, start=start, key=key)
+            try:
+                return await self._create_locked(driver, vm, start=start, key=key)
+            except AlreadyExists:
+                # Somebody was faster with the same key, or what has the id or name is the remains of a killed create.
+                if key is not None and (existing := await self._by_key(key)) is not None:
+                    return existing
+                if not await self._is_free(vm):
+                    raise
+            return await self._create_locked(driver, vm, start=start, key=key)
+
+    async def _is_free(self, vm: VM) -> bool:
+        """Settle what has the VM's id or name, if somebody left it half way; say whether both are free now."""
+        for taken in (vm.id, vm.name or vm.id):
+            with suppress(NotFound):
+                record = await self._.store.get_vm(taken)
+                if record.pending is not None:
+                    await self._.recovery.settle_by_id(record.vm.id, timeout_s=LOCK_TIMEOUT_S)
+                    await self._.store.get_vm(taken)
+                return False
+        return True
+
+    async def _create_locked(self, driver: VMOrchestrator, vm: VM, *, start: bool, key: str | None) -> VM:
+        async with self._.store.lock(vm.id, timeout_s=LOCK_TIMEOUT_S):
+            return await self._create(driver, vm, start=start, key=key)
 
     async def _by_key(self, key: str) -> VM | None:
         record = await self._.store.find_vm_by_key(key)
@@ -130,15 +152,7 @@ class Lifecycle:
 
     async def _insert(self, vm: VM, key: str | None) -> VMRecord:
         owner = self._.journal.owner if vm.ephemeral else None
-        record = VMRecord(vm=vm, key=key, owner=owner)
-        try:
-            return await self._.journal.insert(record, Step.CREATE_PROVISION)
-        except AlreadyExists:
-            # Perhaps only the remains of a create that was killed.
-            settled = await self._settled_or_none(vm.id)
-            if settled is not None:
-                raise
-            return await self._.journal.insert(record, Step.CREATE_PROVISION)
+        return await self._.journal.insert(VMRecord(vm=vm, key=key, owner=owner), Step.CREATE_PROVISION)
 
     async def _undo_insert(self, vm: VM) -> None:
         """Remove the row of a create that was cancelled while it was being written, if it was written."""
@@ -146,10 +160,6 @@ class Lifecycle:
             record = await self._.store.get_vm(vm.id)
             if record.vm.created_at == vm.created_at and record.pending is not None:
                 await self._.journal.forget(record)
-
-    async def _settled_or_none(self, vm_id: str) -> VMRecord | None:
-        record = await self._.store.get_vm(vm_id)
-        return await self._.recovery.settle(record) if record.vm.id == vm_id else record
 
     async def _undo_create(self, driver: VMOrchestrator, record: VMRecord) -> None:
         await self._.connections.drop(record.vm.id)

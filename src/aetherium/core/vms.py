@@ -155,11 +155,11 @@ class VMs:
             exec_id = process.id
         return next(item for item in await self.execs(vm) if item.id == exec_id)
 
-    async def execs(self, vm: str) -> list[Exec]:
+    async def execs(self, vm: str) -> tuple[Exec, ...]:
         """Return the commands that run in a VM and the last ones that ended, oldest first."""
         link = await self._commands.link(vm)
         async with deadline(GUEST_TIMEOUT_S, "listing commands"):
-            return await guest.list_execs(link.connection)
+            return tuple(await guest.list_execs(link.connection))
 
     def attach(
         self, vm: str, exec_id: str, *, stdout_offset: int = 0, stderr_offset: int = 0, stdin: bool = False

@@ -61,6 +61,7 @@ class Bubblewrap:
     profiles: Mapping[str, Limits] = field(default_factory=dict)
     color: Color = Color.RED
     either: int | tuple[str, ...] = 0
+    uid: Literal["auto"] | int = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

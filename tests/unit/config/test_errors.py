@@ -161,6 +161,7 @@ BW = "vmm: {bubblewrap: {"
         (BW + "limits: {open_files: x}}}", "vmm.bubblewrap.limits.open_files: must be an integer, not a string"),
         (BW + "color: green}}", "vmm.bubblewrap.color: must be red or blue, not 'green'"),
         (BW + "color: " + "x" * 41 + "}}", "vmm.bubblewrap.color: must be red or blue"),
+        (BW + "uid: x}}", "vmm.bubblewrap.uid: must be auto or an integer, not a string"),
         (BW + "either: x}}", "vmm.bubblewrap.either: must be an integer or a list, not a string"),
     ],
 )

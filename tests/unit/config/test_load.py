@@ -21,7 +21,7 @@ from aetherium.model.secret import Secret
 from aetherium.model.vm import Isolation
 
 from .conftest import Load
-from .fakes import REGISTRY, Bubblewrap, Color, GitHub, Limits, Postgres, Sqlite, Stdout
+from .fakes import REGISTRY, Bubblewrap, Color, GitHub, Limits, Postgres, Sqlite, Stdout, at
 
 URL = "postgres://u:hunter2@db/x"
 
@@ -176,3 +176,24 @@ def test_a_default_provider_that_nobody_offers_is_left_to_whoever_opens_it(tmp_p
     file = tmp_path / "a.yaml"
     file.write_text("storage: {}\nserver: {port: 1}\n")
     assert load(file, environ={}, registry=Registry()).config == Config(server=ServerConfig(port=1))
+
+
+def test_the_registry_is_asked_for_only_when_there_is_something_to_read(tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    def registry() -> Registry:
+        asked.append(True)
+        return REGISTRY
+
+    assert load(None, environ={}, registry=registry, places=()).config == Config()
+    assert asked == []
+    file = tmp_path / "a.yaml"
+    file.write_text("storage: {provider: sqlite, file: x}")
+    assert load(file, environ={}, registry=registry).config.storage.options == {"sqlite": Sqlite(file="x")}
+    assert asked == [True]
+
+
+def test_a_provider_inside_a_module_is_found() -> None:
+    module, _, _ = at("Sqlite").partition(":")
+    nested = Registry({"storage": {"x": f"{module.rpartition('.')[0]}:fakes.Sqlite"}})
+    assert nested.config_type("storage", "x") is Sqlite

@@ -55,7 +55,7 @@ def test_every_kind_of_value() -> None:
     assert '    readonly: [/a, "b c", "8"]\n' in text
     assert '      "A b": "$$x"\n      "$": "\\x85😀\\ufeff"\n' in text
     assert '      k: "**********"\n' in text
-    assert "    color: red\n    either: 0\n" in text
+    assert "    color: red\n    either: 0\n    uid: auto\n" in text
     assert json.loads(json.dumps(shown)) == shown
     assert "hunter2" not in text + str(shown)
 

@@ -143,23 +143,28 @@ class _Work:
         return path, node, place if isinstance(node, Table) else node.place
 
     def note(self, errors: list[Any]) -> None:
-        """Note what pydantic found, one problem for each value."""
-        wants: dict[Path, list[str]] = {}
+        """Note what pydantic found, one problem for each value: a union has an error for each of its types."""
+        about: dict[Path, list[Any]] = {}
         for error in errors:
-            path, node, place = self.walk(error["loc"])
-            if error["type"] == "missing":
-                missing = (*path, error["loc"][len(path)]) if len(error["loc"]) > len(path) else path
-                if not any(one[: len(missing)] == missing for one in self.broken):
-                    self.problems.add(place, self.wish.written(missing), "is required")
-            elif (want := wanted(error)) is not None:
-                wants.setdefault(path, []).append(want)
-            else:
-                message = of_value(error, node)
-                guarded = self.guard(message) if error["type"] in _OWN_WORDS else message
-                self.problems.add(place, self.wish.written(path), guarded)
-        for path, types in wants.items():
+            path, _, place = self.walk(error["loc"])
+            if error["type"] != "missing":
+                about.setdefault(path, []).append(error)
+                continue
+            missing = (*path, error["loc"][len(path)]) if len(error["loc"]) > len(path) else path
+            if not any(one[: len(missing)] == missing for one in self.broken):
+                self.problems.add(place, self.wish.written(missing), "is required")
+        for path, found in about.items():
             _, node, place = self.walk(path)
-            self.problems.add(place, self.wish.written(path), of_type(types, node))
+            self.problems.add(place, self.wish.written(path), self.message(found, node))
+
+    def message(self, errors: list[Any], node: Node) -> str:
+        """Return what to say about one value."""
+        wants = [wanted(error, among=len(errors)) for error in errors]
+        if all(wants):
+            return of_type([want for want in wants if want], node)
+        error = next(error for error, want in zip(errors, wants, strict=True) if want is None)
+        message = of_value(error, node)
+        return self.guard(message) if error["type"] in _OWN_WORDS else message
 
     def guard(self, message: str) -> str:
         """Return a message that other people's code wrote, unless a secret may be in it."""

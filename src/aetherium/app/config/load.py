@@ -7,7 +7,7 @@ imported: every command of the CLI comes through here.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,11 +35,12 @@ def load(
     path: Path | None,
     *,
     environ: Mapping[str, str],
-    registry: Registry,
+    registry: Registry | Callable[[], Registry],
     places: Sequence[Path] | None = None,
 ) -> LoadedConfig:
     """Return the configuration of the file named (by ``path``, else AETHERIUM_CONFIG) or found in ``places`` (by
-    default those of ``search_places``), under what the environment sets.
+    default those of ``search_places``), under what the environment sets. A function is asked for the registry only if
+    there is something to read: finding other people's providers takes time.
 
     Raises ConfigInvalid with every problem there is.
     """
@@ -52,7 +53,7 @@ def load(
             config = Config()
             config = replace(config, logging=replace(config.logging, level=Level(level)))
             return LoadedConfig(config, origins={"logging.level": f"environment variable {LOG_LEVEL}"})
-    return _read(found, environ, registry)
+    return _read(found, environ, registry if isinstance(registry, Registry) else registry())
 
 
 def _read(path: Path | None, environ: Mapping[str, str], registry: Registry) -> LoadedConfig:

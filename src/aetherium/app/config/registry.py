@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass
 from importlib import import_module
+from operator import attrgetter
 from typing import Any
 
 from aetherium.app.config.shape import fields_of
@@ -16,8 +17,8 @@ class Unloadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Per section of the configuration, per provider's name: ``module:attr`` of a frozen dataclass with its options, or
-    None for a provider that has no options."""
+    """Per section of the configuration, per provider's name: ``module:attr`` (or ``module:a.b``) of a frozen
+    dataclass with its options, or None for a provider that has no options."""
 
     table: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
 
@@ -32,7 +33,7 @@ class Registry:
             return None
         module, _, attribute = target.partition(":")
         try:
-            found = getattr(import_module(module), attribute)
+            found = attrgetter(attribute)(import_module(module))
             fields_of(found)  # its annotations must mean something
         except Exception as error:  # other people's modules fail in their own ways
             raise Unloadable(f"{type(error).__name__}: {error}") from error

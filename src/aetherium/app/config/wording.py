@@ -32,9 +32,11 @@ _BOUNDS = {
 _MOST_QUOTED = 40
 
 
-def wanted(error: Mapping[str, Any]) -> str | None:
-    """Return what type should be there, if the error is about the type."""
+def wanted(error: Mapping[str, Any], *, among: int = 1) -> str | None:
+    """Return what should be there, if the error is about the type, or one among several of a union."""
     kind: str = error["type"]
+    if among > 1 and kind in ("enum", "literal_error"):
+        return _names(error)
     return (
         _WANTED.get(kind) or _WANTED.get(kind.removesuffix("_type")) or ("an integer" if "int_from" in kind else None)
     )
@@ -55,7 +57,7 @@ def of_value(error: Mapping[str, Any], node: Node) -> str:
         name, words = _BOUNDS[kind]
         return f"must be {words} {context[name]}"
     if kind in ("enum", "literal_error"):
-        return f"must be {context['expected'].replace(chr(39), '')}{_but(node)}"
+        return f"must be {_names(error)}{_but(node)}"
     if kind in ("value_error", "assertion_error"):
         return one_line(str(context["error"]))
     if kind in ("too_short", "string_too_short", "too_long", "string_too_long"):
@@ -74,6 +76,10 @@ def quoted(node: Node) -> str:
 def one_line(text: str) -> str:
     """Return a text without line ends."""
     return " ".join(text.split())
+
+
+def _names(error: Mapping[str, Any]) -> str:
+    return str(error["ctx"]["expected"]).replace("'", "")
 
 
 def _but(node: Node) -> str:

@@ -17,6 +17,7 @@ from aetherium._util.guest_binary import guest_agent
 from aetherium.drivers.vmm.memory import processes
 from aetherium.model.errors import DriverUnavailable, GuestUnreachable
 
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PR_SET_PDEATHSIG = 1
 _MARK = "AETHERIUM_MEMORY_VM"
 
@@ -56,7 +57,7 @@ class Machine:
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
-                env={"PATH": os.environ.get("PATH", os.defpath), _MARK: str(directory)},
+                env={"PATH": _PATH, _MARK: str(directory)},
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )

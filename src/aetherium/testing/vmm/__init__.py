@@ -1,0 +1,31 @@
+"""What every VMM driver does. Its test file subclasses ``VMMConformance`` and gives it the fixture ``openers``::
+
+    class TestMine(VMMConformance):
+        @pytest.fixture
+        def openers(self) -> Openers:
+            return Openers(
+                driver=partial(mine.open_, mine.Config()),
+                store=partial(memory.open_, memory.Config()),
+                bus=partial(bus.open_, bus.Config()),
+            )
+
+Needs pytest-asyncio in auto mode. The driver's capabilities decide which checks run. ``AETHERIUM_REQUIRE`` with the
+driver's name in it turns "skipped, because it does not work on this host" into a failure.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+_PARTS = ("lifecycle",)
+# Before they are imported, so that a failing assert shows its values.
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
+
+from aetherium.testing.vmm.bench import Openers  # noqa: E402
+from aetherium.testing.vmm.lifecycle import LifecycleChecks  # noqa: E402
+
+__all__ = ["Openers", "VMMConformance"]
+
+
+class VMMConformance(LifecycleChecks):
+    """The suite."""

@@ -1,0 +1,160 @@
+"""What the checks stand on: the driver under test, an engine over it, a VM that runs, and a census around each test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import pytest
+
+from aetherium.core.engine import Engine, open_engine
+from aetherium.core.journal import Step
+from aetherium.model.config import VMMConfig
+from aetherium.model.vm import VM, VMConfig
+from aetherium.ports.bus import EventBus
+from aetherium.ports.store import StateStore
+from aetherium.ports.vmm import Probe, VMOrchestrator
+from aetherium.testing.census import Census, Signs, leaks
+from aetherium.testing.requirements import requires
+from aetherium.testing.vmm.watched import WatchedDriver
+
+T = TypeVar("T")
+Opener: TypeAlias = Callable[..., AbstractAsyncContextManager[Any]]
+"""Called with ``state_dir=``, like every provider's ``open_`` once it has its ``Config``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Openers:
+    """How to open what an engine is made of: partials of ``open_`` with a ``Config``.
+
+    They are pickled for the checks that need a process of their own to kill, so no lambdas. ``durable_store`` is one
+    that outlives its process, None where there is none (those checks are skipped).
+    """
+
+    driver: Opener
+    store: Opener
+    bus: Opener
+    durable_store: Opener | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OneDriver:
+    """The drivers of an engine that has but one."""
+
+    driver: VMOrchestrator
+
+    def names(self) -> tuple[str, ...]:
+        """Return its name."""
+        return (self.driver.name,)
+
+    async def get(self, name: str) -> VMOrchestrator:
+        """Return it."""
+        assert name == self.driver.name
+        return self.driver
+
+
+@asynccontextmanager
+async def engine_over(
+    driver: VMOrchestrator,
+    store: StateStore,
+    bus: EventBus,
+    *,
+    on_step: Callable[[Step], None] | None = None,
+    recover: bool = True,
+) -> AsyncIterator[Engine]:
+    """Open an engine whose floor is as low as its only driver."""
+    vmm = VMMConfig(provider=driver.name, isolation=driver.capabilities.isolation)
+    async with open_engine(
+        store=store, bus=bus, drivers=OneDriver(driver), vmm=vmm, on_step=on_step, recover=recover
+    ) as engine:
+        yield engine
+
+
+_probes: dict[type, Probe] = {}
+
+
+class Bench:
+    """The fixtures. A driver's test class gives ``openers``."""
+
+    @pytest.fixture
+    def openers(self) -> Openers:
+        """Return how to open the driver under test and its surroundings."""
+        raise NotImplementedError("a driver's test class gives the fixture 'openers'")
+
+    @pytest.fixture
+    def state_dir(self, tmp_path: Path) -> Path:
+        """Return the driver's own state directory."""
+        directory = tmp_path / "state"
+        directory.mkdir(mode=0o700)
+        return directory
+
+    @pytest.fixture
+    def store_dir(self, tmp_path: Path) -> Path:
+        """Return the store's state directory, apart from the driver's so that both can be looked at alone."""
+        directory = tmp_path / "store"
+        directory.mkdir(mode=0o700)
+        return directory
+
+    @pytest.fixture
+    def seen(self) -> set[str]:
+        """Return the ids of all VMs that the driver heard of in this test."""
+        return set()
+
+    @pytest.fixture(autouse=True)
+    async def census(self, state_dir: Path, seen: set[str]) -> AsyncIterator[None]:
+        """Fail a test that leaves something behind."""
+        before = Census.first(Signs(places=(state_dir,)))
+        yield
+        left = await leaks(before, Signs(places=(state_dir,), names=frozenset(seen)))
+        assert not left, "left behind:\n" + "\n".join(left)
+
+    @pytest.fixture
+    async def raw_driver(self, openers: Openers, state_dir: Path, census: None) -> AsyncIterator[VMOrchestrator]:
+        """Open the driver under test; skip, or fail if it was promised, when it does not work here."""
+        async with openers.driver(state_dir=state_dir) as driver:
+            if type(self) not in _probes:
+                _probes[type(self)] = await driver.probe()
+            probe = _probes[type(self)]
+            requires(driver.name, unmet=None if probe.is_healthy else probe.reason)
+            yield driver
+
+    @pytest.fixture
+    def driver(self, raw_driver: VMOrchestrator, seen: set[str]) -> WatchedDriver:
+        """Return the driver under test, watched."""
+        return WatchedDriver(raw_driver, seen)
+
+    @pytest.fixture
+    async def store(self, openers: Openers, store_dir: Path, census: None) -> AsyncIterator[StateStore]:
+        """Open a store."""
+        async with openers.store(state_dir=store_dir) as store:
+            yield store
+
+    @pytest.fixture
+    async def bus(self, openers: Openers, store_dir: Path, census: None) -> AsyncIterator[EventBus]:
+        """Open a bus."""
+        async with openers.bus(state_dir=store_dir) as bus:
+            yield bus
+
+    @pytest.fixture
+    async def engine(self, driver: WatchedDriver, store: StateStore, bus: EventBus) -> AsyncIterator[Engine]:
+        """Open an engine, and delete what VMs are left at the end."""
+        async with engine_over(driver, store, bus) as engine:
+            yield engine
+            driver.pass_through()
+            for vm in (await engine.vms.list()).items:
+                await engine.vms.delete(vm.id)
+
+    @pytest.fixture
+    async def vm(self, engine: Engine) -> VM:
+        """Return a VM that runs."""
+        return await engine.vms.create(VMConfig())
+
+
+async def within(seconds: float, waiting: Awaitable[T]) -> T:
+    """Wait for something that must happen."""
+    async with asyncio.timeout(seconds):
+        return await waiting
