@@ -6,7 +6,7 @@ const frame = @import("frame.zig");
 const heap = @import("heap.zig");
 const json = @import("json.zig");
 const exec = @import("exec.zig");
-//STUBconst files = @import("files.zig");
+const files = @import("files.zig");
 const system = @import("system.zig");
 const Connection = @import("connection.zig").Connection;
 const Request = @import("request.zig").Request;
@@ -21,20 +21,20 @@ const table = [_]struct { []const u8, Operation }{
     .{ "signal", exec.signal },
     .{ "resize", exec.resize },
     .{ "list", @import("listing.zig").start },
-//STUB    .{ "stat", files.stat },
-//STUB    .{ "dir", @import("directory.zig").start },
-//STUB    .{ "read", @import("reading.zig").start },
-//STUB    .{ "write", @import("writing.zig").start },
-//STUB    .{ "mkdir", files.mkdir },
-//STUB    .{ "move", files.move },
-//STUB    .{ "remove", files.remove },
-//STUB    .{ "chmod", files.chmod },
-//STUB    .{ "upload", @import("tar_read.zig").start },
-//STUB    .{ "download", @import("tar_write.zig").start },
-//STUB    .{ "watch", @import("watch.zig").start },
-//STUB    .{ "connect", @import("tunnel.zig").start },
-//STUB    .{ "ports", @import("ports.zig").ports },
-//STUB    .{ "metrics", @import("metrics.zig").metrics },
+    .{ "stat", files.stat },
+    .{ "dir", @import("directory.zig").start },
+    .{ "read", @import("reading.zig").start },
+    .{ "write", @import("writing.zig").start },
+    .{ "mkdir", files.mkdir },
+    .{ "move", files.move },
+    .{ "remove", files.remove },
+    .{ "chmod", files.chmod },
+    .{ "upload", @import("tar_read.zig").start },
+    .{ "download", @import("tar_write.zig").start },
+    .{ "watch", @import("watch.zig").start },
+    .{ "connect", @import("tunnel.zig").start },
+    .{ "ports", @import("ports.zig").ports },
+    .{ "metrics", @import("metrics.zig").metrics },
     .{ "configure", system.configure },
     .{ "thaw", system.thaw },
     .{ "shutdown", @import("ending.zig").start },

@@ -23,13 +23,13 @@ pub const Pump = enum {
 pub const Task = union(enum) {
     view: *@import("view.zig").View,
     listing: *@import("listing.zig").Listing,
-//STUB    directory: *@import("directory.zig").Directory,
-//STUB    reading: *@import("reading.zig").Reading,
-//STUB    writing: *@import("writing.zig").Writing,
-//STUB    upload: *@import("tar_read.zig").Upload,
-//STUB    download: *@import("tar_write.zig").Download,
-//STUB    watch: *@import("watch.zig").Watch,
-//STUB    tunnel: *@import("tunnel.zig").Tunnel,
+    directory: *@import("directory.zig").Directory,
+    reading: *@import("reading.zig").Reading,
+    writing: *@import("writing.zig").Writing,
+    upload: *@import("tar_read.zig").Upload,
+    download: *@import("tar_write.zig").Download,
+    watch: *@import("watch.zig").Watch,
+    tunnel: *@import("tunnel.zig").Tunnel,
     ending: *@import("ending.zig").Ending,
 };
 
