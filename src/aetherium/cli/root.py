@@ -40,7 +40,6 @@ def build(verb: Sequence[str] = ()) -> App:
         name="aetherium",
         help=DESCRIPTION,
         version_flags=[],
-        help_format="plaintext",
         default_parameter=Parameter(negative=(), json_list=False, json_dict=False, show_default=False),
         result_action="return_value",
     )

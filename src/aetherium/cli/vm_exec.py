@@ -12,7 +12,7 @@ from aetherium.cli.argv import UsageError
 from aetherium.cli.channel import STDIN, is_terminal
 from aetherium.cli.execute import execute
 from aetherium.cli.foreground import Connection
-from aetherium.cli.options import NOTHING, Env, Interactive, Options, Timeout, Tty, User, VmName, Workdir
+from aetherium.cli.options import Env, Interactive, Options, Timeout, Tty, User, VmName, Workdir
 from aetherium.cli.output import show_json, show_lines
 from aetherium.cli.session import Session
 from aetherium.model.command import Command

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from aetherium.cli import parsing, session
-from aetherium.cli.options import NOTHING, Options, VmName
+from aetherium.cli.options import Options, VmName
 from aetherium.cli.output import ago, show_facts, show_json, show_lines, show_table, span
 from aetherium.cli.session import Session
 from aetherium.core.engine import Engine

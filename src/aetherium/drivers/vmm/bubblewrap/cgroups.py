@@ -103,8 +103,8 @@ def remove(paths: Iterable[str]) -> list[str]:
     """Remove groups, and the one above when it was the last in it. Return those that still have processes in them."""
     left = []
     for path in paths:
-        if PurePosixPath(path).parent.name != PARENT:
-            continue  # not one of ours, whatever a file says
+        if not _is_ours(path):
+            continue
         try:
             os.rmdir(path)
         except FileNotFoundError:
@@ -117,6 +117,11 @@ def remove(paths: Iterable[str]) -> list[str]:
     return left
 
 
+def members(paths: Iterable[str]) -> frozenset[int]:
+    """Return the pids of all processes in these groups."""
+    return frozenset(int(pid) for path in paths for pid in _read(f"{path}/cgroup.procs").split() if _is_ours(path))
+
+
 def names(hierarchies: Iterable[Hierarchy]) -> Iterable[str]:
     """Yield the names of all VMs' groups."""
     for hierarchy in hierarchies:
@@ -124,6 +129,11 @@ def names(hierarchies: Iterable[Hierarchy]) -> Iterable[str]:
             for entry in os.scandir(os.path.join(hierarchy.base, PARENT)):
                 if entry.is_dir(follow_symlinks=False):
                     yield entry.name
+
+
+def _is_ours(path: str) -> bool:
+    """Say whether this can be a group of a VM, whatever a file says."""
+    return PurePosixPath(path).parent.name == PARENT
 
 
 def _mounts(mountinfo: str) -> Iterable[tuple[str, str, str, list[str]]]:

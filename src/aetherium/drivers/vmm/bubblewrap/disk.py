@@ -108,9 +108,13 @@ class Disk:
         except OSError:
             return ""
 
+    def told(self) -> str:
+        """Return what ``bwrap`` told of itself."""
+        return _text(self.info)
+
     def epitaph(self, oom_kills: int) -> str:
         """Return how the machine ended, as far as ``bwrap`` and the kernel wrote it down."""
-        code = re.search(r'"exit-code": *(\d+)', _text(self.info))
+        code = re.search(r'"exit-code": *(\d+)', self.told())
         words = [f"its agent ended with exit code {code[1]}" if code else "its first process is gone"]
         if oom_kills:
             words.append(f"the kernel killed {oom_kills} of its processes for memory")

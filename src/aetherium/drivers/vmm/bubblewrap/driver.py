@@ -6,7 +6,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -130,10 +130,10 @@ class Bubblewrap:
 
     def _undo(self, disk: Disk) -> None:
         # Blocks for the few milliseconds that a kill takes: a cancellation cannot come in between.
-        marks.end_all(self._mark, disk.path.name)
+        marks.end_all(lambda: self._processes(disk, ()))
         self._children.settle_all()
         for delay in settled(self._limits, disk):
-            time.sleep(delay)  # noqa: ASYNC251 (see above)
+            time.sleep(delay)
         disk.clear_run()
 
     async def find(self, vm: VM) -> Handle | None:
@@ -153,7 +153,7 @@ class Bubblewrap:
                     if init is not None:
                         return self._adopted(vm, disk, init.process, found)
                     await asyncio.sleep(delay)
-        await self._in_thread(self._undo, disk)
+        await _in_thread(lambda: self._undo(disk))
         return None
 
     def _adopted(self, vm: VM, disk: Disk, init: Process, found: list[Found]) -> Handle:
@@ -261,18 +261,31 @@ class Bubblewrap:
         paths = there.cgroups if there is not None else ()
         paths = (*paths, *cgroups.planned(self._limits.hierarchies, self._mark.cgroup(vm_id)))
         self._limits.thaw(disk, paths)
-        await self._in_thread(self._end_all, disk)
+        await _in_thread(lambda: self._end_all(disk, paths))
         if there is not None and there.boot == self._boot:
             await processes.gone(there.init)
         self._children.settle_all()
         for delay in settled(self._limits, disk, paths):
             await asyncio.sleep(delay)
         with in_words(f"deleting VM {vm_id}"):
-            await self._in_thread(removal.remove, disk.path)
+            await _in_thread(lambda: removal.remove(disk.path))
 
-    def _end_all(self, disk: Disk) -> None:
-        if not marks.end_all(self._mark, disk.path.name):
+    def _end_all(self, disk: Disk, groups: tuple[str, ...]) -> None:
+        if not marks.end_all(lambda: self._processes(disk, groups)):
             raise Internal(f"processes of VM {disk.path.name} cannot be killed")
+
+    def _processes(self, disk: Disk, groups: Iterable[str]) -> Iterator[Process]:
+        """Yield whatever of a VM can be found: by its mark, by its groups, by what bwrap wrote down."""
+        for found in marks.search(self._mark):
+            if found.vm_id == disk.path.name:
+                yield found.process
+        for pid in cgroups.members({*self._limits.paths(disk), *groups}):
+            process = processes.identify(pid)
+            if process is not None and processes.find(process) is not None:
+                yield process
+        recorded = marks.recorded(disk.told())
+        if recorded is not None and processes.find(recorded) is not None:
+            yield recorded
 
     async def leftovers(self) -> frozenset[str]:
         """Look for directories, control groups and processes of ours."""
@@ -319,16 +332,6 @@ class Bubblewrap:
         assert available is not None, "must_drop() said so"
         return uids.choose(available, uids.taken(self._vms))
 
-    async def _in_thread(self, work: Callable[[Disk], None] | Callable[[Path], None], what: Disk | Path) -> None:
-        """Run blocking ``work`` in a thread and return when it is over, even if cancelled: the caller's lock on the VM
-        must not be released while the thread still changes it."""
-        task = asyncio.ensure_future(asyncio.to_thread(work, what))  # type: ignore[arg-type]
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait([task])
-            raise
-
 
 def _unlimited(missing: frozenset[str]) -> AetheriumError:
     return DriverUnavailable(
@@ -336,6 +339,17 @@ def _unlimited(missing: frozenset[str]) -> AetheriumError:
         remedy="run as root or in a delegated control group (systemd-run --user --scope -p Delegate=yes ...), "
         "or set 'require_limits' to false",
     )
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Run blocking ``work`` in a thread and return when it is over, even if cancelled: the caller's lock on the VM must
+    not be released while the thread still changes it."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 @asynccontextmanager

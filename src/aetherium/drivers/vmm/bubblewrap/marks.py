@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,10 +90,21 @@ def _owner_and_depth(pid: int) -> tuple[int, int, int] | None:
     return None if uid is None or depth is None or inner is None else (uid, depth, inner)
 
 
-def end_all(mark: Mark, vm_id: str, *, timeout_s: float = 5.0) -> bool:
-    """Kill whatever carries the VM's mark and block until nothing does. Say whether that was reached."""
+def recorded(info: str) -> Process | None:
+    """Return the first process of the VM of which ``bwrap`` wrote ``info``, if that is still there."""
+    try:
+        data, _ = json.JSONDecoder().raw_decode(info)
+        pid, namespace = int(data["child-pid"]), int(data["pid-namespace"])
+        process = processes.identify(pid)
+        return process if os.stat(f"/proc/{pid}/ns/pid").st_ino == namespace else None
+    except (ValueError, KeyError, TypeError, OSError):
+        return None
+
+
+def end_all(find: Callable[[], Iterable[Process]], *, timeout_s: float = 5.0) -> bool:
+    """Kill what ``find`` finds and block until it finds nothing. Say whether that was reached."""
     for _ in range(20):
-        found = [found.process for found in search(mark) if found.vm_id == vm_id]
+        found = set(find())
         if not found:
             return True
         processes.kill_and_wait(found, timeout_s=timeout_s)
