@@ -7,7 +7,7 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 
@@ -225,6 +225,28 @@ def test_an_interrupted_body_leaves_its_contexts(interrupt: type[BaseException])
     with pytest.raises(interrupt), open_portal(root):
         raise interrupt
     assert log == [interrupt.__name__, "closed"]
+
+
+def test_an_interrupt_at_the_end_waits_for_the_clean_up(interrupt: type[BaseException]) -> None:
+    log: list[str] = []
+
+    async def items() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            interrupt_main()
+            await slowly(log, "cleaned up")
+
+    def use() -> None:
+        with Portal() as portal:
+            left.append(portal.iterate(items))
+            next(left[0])
+
+    left: list[Generator[int, None, None]] = []
+    with pytest.raises(interrupt):
+        use()
+    assert log == ["cleaned up"]
+    left[0].close()
 
 
 # Iterators.
@@ -493,6 +515,17 @@ def test_calls_that_race_with_the_end_all_return() -> None:
                 knocking: list[Future[None]] = [pool.submit(knock, portal, number) for number in range(4)]
                 portal.run(lambda: None)
             assert all(isinstance(future.exception(), Conflict | None) for future in knocking)
+
+
+def test_a_call_that_comes_when_the_loop_has_ended_returns() -> None:
+    class Late(Portal):
+        def post(self, function: Callable[..., object], *args: object) -> None:
+            if function.__name__ == "begin":
+                self.__exit__(None, None, None)
+            super().post(function, *args)
+
+    with Late() as portal, pytest.raises(Conflict, match="closed"):
+        portal.run(lambda: None)
 
 
 def test_a_loop_that_breaks_tells_everybody_why() -> None:
