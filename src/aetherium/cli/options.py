@@ -109,7 +109,8 @@ class Machine:
     ] = None
     pids_limit: Annotated[int | None, Parameter(metavar="N", help="Most processes and threads at once.")] = None
     label: Annotated[
-        list[str] | None, Parameter(name=["--label", "-l"], metavar="NAME=VALUE", help="A label; 'vm list' can ask for it.")
+        list[str] | None,
+        Parameter(name=["--label", "-l"], metavar="NAME=VALUE", help="A label; 'vm list' can ask for it."),
     ] = None
     mount: Annotated[
         tuple[Mount, ...],

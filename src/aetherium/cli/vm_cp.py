@@ -20,10 +20,24 @@ _SIDES = "one side is VM:PATH, the other a path here or '-'"
 
 def cp(
     source: Annotated[
-        Place, Parameter(metavar="SRC", converter=one(parsing.place), n_tokens=1, allow_leading_hyphen=True, help="VM:PATH, a path here, or - for a tar archive on standard input.")
+        Place,
+        Parameter(
+            metavar="SRC",
+            converter=one(parsing.place),
+            n_tokens=1,
+            allow_leading_hyphen=True,
+            help="VM:PATH, a path here, or - for a tar archive on standard input.",
+        ),
     ],
     target: Annotated[
-        Place, Parameter(metavar="DST", converter=one(parsing.place), n_tokens=1, allow_leading_hyphen=True, help="VM:PATH, a path here, or - for a tar archive on standard output.")
+        Place,
+        Parameter(
+            metavar="DST",
+            converter=one(parsing.place),
+            n_tokens=1,
+            allow_leading_hyphen=True,
+            help="VM:PATH, a path here, or - for a tar archive on standard output.",
+        ),
     ],
     /,
     *,

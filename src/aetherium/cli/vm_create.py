@@ -20,7 +20,9 @@ def create(
     ] = None,
     /,
     *,
-    start: Annotated[bool, Parameter(name="--start", negative="--no-start", group=MACHINE, help="Start it too.")] = True,
+    start: Annotated[
+        bool, Parameter(name="--start", negative="--no-start", group=MACHINE, help="Start it too.")
+    ] = True,
     timeout: Annotated[
         float | None,
         Parameter(

@@ -31,7 +31,9 @@ def list_(
     wanted = parsing.labels(label or ())
 
     async def body(here: Session) -> int:
-        found = await every_vm(here.engine, labels=wanted, states=() if all else tuple(state or ()), driver=options.driver)
+        found = await every_vm(
+            here.engine, labels=wanted, states=() if all else tuple(state or ()), driver=options.driver
+        )
         if options.json:
             from aetherium.model.serial import vm_to_json
 
@@ -39,9 +41,7 @@ def list_(
         elif quiet:
             show_lines([vm.id for vm in found])
         else:
-            show_table(
-                ("ID", "NAME", "STATE", "DRIVER", "ISOLATION", "IMAGE", "CREATED"), [_row(vm) for vm in found]
-            )
+            show_table(("ID", "NAME", "STATE", "DRIVER", "ISOLATION", "IMAGE", "CREATED"), [_row(vm) for vm in found])
         return 0
 
     return session.run(options, body, recover=True)

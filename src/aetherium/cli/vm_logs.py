@@ -134,5 +134,3 @@ def attach(
             return (await carry(process, connection, sink, here.interrupts)).exit_code
 
     return session.run(options, body)
-
-

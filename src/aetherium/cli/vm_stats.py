@@ -35,7 +35,9 @@ def stats(
 
             show_json([vm_stats_to_json(item) for item in found])
         else:
-            show_table(("VM", "CPU TIME", "MEMORY", "LIMIT", "DISK", "PROCESSES", "COMMANDS", "UP"), list(map(_row, found)))
+            show_table(
+                ("VM", "CPU TIME", "MEMORY", "LIMIT", "DISK", "PROCESSES", "COMMANDS", "UP"), list(map(_row, found))
+            )
         return code
 
     return session.run(options, body, recover=not vms)

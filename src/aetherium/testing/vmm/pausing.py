@@ -46,9 +46,7 @@ class PausingChecks(Bench):
         await engine.vms.resume(vm.id)
         assert (await engine.vms.exec(vm.id, Command("echo", ["on"]))).stdout == "on\n"
 
-    async def test_repeatable_and_refused_in_other_states(
-        self, engine: Engine, vm: VM, driver: WatchedDriver
-    ) -> None:
+    async def test_repeatable_and_refused_in_other_states(self, engine: Engine, vm: VM, driver: WatchedDriver) -> None:
         unless_it_can_pause(driver)
         assert await engine.vms.resume(vm.id) == vm
         await engine.vms.pause(vm.id)
