@@ -9,7 +9,11 @@ from cyclopts import Parameter
 from aetherium.cli import parsing, session
 from aetherium.cli.argv import UsageError
 from aetherium.cli.channel import STDIN, STDOUT, is_terminal
-from aetherium.cli.options import Options, one
+from aetherium.cli.options import (
+    DEFAULTS,
+    Options,
+    one,
+)
 from aetherium.cli.output import show_json
 from aetherium.cli.parsing import Place
 from aetherium.cli.session import Session
@@ -41,7 +45,7 @@ def cp(
     ],
     /,
     *,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """Copy a file or directory into a VM or out of it.
 
