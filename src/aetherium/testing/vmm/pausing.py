@@ -1,5 +1,7 @@
 """Pause and resume."""
 
+# ruff: noqa: D102 (a test's name says what it says)
+
 from __future__ import annotations
 
 import asyncio
@@ -12,7 +14,7 @@ from aetherium.model.errors import Conflict, Unsupported
 from aetherium.model.vm import VM, VMConfig, VMState
 from aetherium.ports.vmm import Presence
 from aetherium.testing.vmm.bench import Bench, within
-from aetherium.testing.vmm.watched import WatchedDriver
+from aetherium.testing.watched import WatchedDriver
 
 
 class PausingChecks(Bench):
@@ -46,9 +48,7 @@ class PausingChecks(Bench):
         await engine.vms.resume(vm.id)
         assert (await engine.vms.exec(vm.id, Command("echo", ["on"]))).stdout == "on\n"
 
-    async def test_repeatable_and_refused_in_other_states(
-        self, engine: Engine, vm: VM, driver: WatchedDriver
-    ) -> None:
+    async def test_repeatable_and_refused_in_other_states(self, engine: Engine, vm: VM, driver: WatchedDriver) -> None:
         unless_it_can_pause(driver)
         assert await engine.vms.resume(vm.id) == vm
         await engine.vms.pause(vm.id)
