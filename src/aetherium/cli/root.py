@@ -142,11 +142,9 @@ def _with_command_apart(app: App, verb: Sequence[str], rest: Sequence[str]) -> l
     """Put what belongs to the command behind ``--``, where the parser does not look."""
     valued: set[str] = set()
     flags = {"-h", "--help"}
-    for argument in (
-        app[verb[0]][verb[1]].assemble_argument_collection()
-        if verb[1:]
-        else app[verb[0]].assemble_argument_collection()
-    ):
+    for word in verb:
+        app = app[word]
+    for argument in app.assemble_argument_collection():
         names = [name for name in argument.names if name.startswith("-")]
         (flags if argument.is_flag() else valued).update(names)
     options, operands, command = split_command(rest, OPERANDS_BEFORE_COMMAND[tuple(verb)], valued=valued, flags=flags)
@@ -156,6 +154,4 @@ def _with_command_apart(app: App, verb: Sequence[str], rest: Sequence[str]) -> l
 def _usage(error: CycloptsError, verb: Sequence[str]) -> UsageError:
     error.verbose = False
     message = str(error).strip().rstrip(".")
-    return UsageError(
-        message[:1].lower() + message[1:], f"see 'aetherium{''.join(' ' + word for word in verb)} --help'"
-    )
+    return UsageError(message[:1].lower() + message[1:], f"see 'aetherium {' '.join(verb)} --help'")
