@@ -217,6 +217,7 @@ class Bubblewrap:
             processes.kill(monitor)
             await processes.gone(monitor)
         self._children.settle(monitor.pid)
+        collect_left()
 
     async def pause(self, vm: VM, handle: Handle) -> None:
         """Freeze the VM's control group, or stop each of its processes."""
@@ -271,6 +272,7 @@ class Bubblewrap:
         if there is not None and there.boot == self._boot:
             await processes.gone(there.init)
         self._children.settle_all()
+        collect_left()
         for delay in settled(self._limits, disk, paths):
             await asyncio.sleep(delay)
         with in_words(f"deleting VM {vm_id}"):
