@@ -42,6 +42,7 @@ class Commands:
         record = await self._running(await self._store.get_vm(vm_id))
         if record.handle is None:
             raise Conflict(f"VM {record.vm.id} is being started")
+        self._connections.release(record.vm.id)  # it may have been paused here and resumed by another process
         return self._connections.peek(record.vm.id) or await self._connections.get(record.vm, record.handle)
 
     async def _running(self, record: VMRecord) -> VMRecord:

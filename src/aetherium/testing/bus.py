@@ -3,8 +3,6 @@
 Needs pytest-asyncio in auto mode. Each wait for an event has a deadline of ``patience_s``.
 """
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio

@@ -61,5 +61,5 @@ def _say(word: str) -> None:
 
 
 if __name__ == "__main__":
-    opener = pickle.load(sys.stdin.buffer)  # noqa: S301 (our own parent wrote it)
+    opener = pickle.load(sys.stdin.buffer)
     asyncio.run(_main(opener, sys.argv[1], sys.argv[2], int(sys.argv[3])))

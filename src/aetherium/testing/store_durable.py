@@ -4,8 +4,6 @@ A provider's test file subclasses ``DurableStoreConformance``; its ``opener`` op
 pickled (a partial of a module's function), so that other processes open it too.
 """
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio

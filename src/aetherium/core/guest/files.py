@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -26,7 +26,7 @@ async def stat(connection: GuestConnection, path: str, *, follow: bool = True) -
         return _entry(reply)
 
 
-async def list_directory(connection: GuestConnection, path: str) -> AsyncIterator[FileEntry]:
+async def list_directory(connection: GuestConnection, path: str) -> AsyncGenerator[FileEntry, None]:
     """Yield a directory's entries in no order, without ``.`` and ``..``. Raises NotFound, InvalidArgument."""
     async for item in events(connection, "dir", {"path": guest_path(path)}):
         with connection.distrust():
@@ -38,7 +38,7 @@ async def list_directory(connection: GuestConnection, path: str) -> AsyncIterato
 
 async def read(
     connection: GuestConnection, path: str, *, offset: int = 0, length: int | None = None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield a file's bytes from ``offset``, at most ``length`` of them, in pieces of at most 64 KiB."""
     if offset < 0 or (length is not None and length < 0):
         raise InvalidArgument("offset and length of a read cannot be negative")

@@ -17,15 +17,47 @@ from __future__ import annotations
 
 import pytest
 
-_PARTS = ("lifecycle",)
+_PARTS = (
+    "background",
+    "bench",
+    "endings",
+    "execs",
+    "lifecycle",
+    "listing",
+    "observing",
+    "pausing",
+    "streams",
+    "terminals",
+    "tunnels",
+)
 # Before they are imported, so that a failing assert shows its values.
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
+from aetherium.testing.vmm.background import BackgroundChecks  # noqa: E402
 from aetherium.testing.vmm.bench import Openers  # noqa: E402
+from aetherium.testing.vmm.endings import EndingChecks  # noqa: E402
+from aetherium.testing.vmm.execs import ExecChecks  # noqa: E402
 from aetherium.testing.vmm.lifecycle import LifecycleChecks  # noqa: E402
+from aetherium.testing.vmm.listing import ListingChecks  # noqa: E402
+from aetherium.testing.vmm.observing import ObservingChecks  # noqa: E402
+from aetherium.testing.vmm.pausing import PausingChecks  # noqa: E402
+from aetherium.testing.vmm.streams import StreamChecks  # noqa: E402
+from aetherium.testing.vmm.terminals import TerminalChecks  # noqa: E402
+from aetherium.testing.vmm.tunnels import TunnelChecks  # noqa: E402
 
 __all__ = ["Openers", "VMMConformance"]
 
 
-class VMMConformance(LifecycleChecks):
+class VMMConformance(
+    LifecycleChecks,
+    EndingChecks,
+    PausingChecks,
+    ListingChecks,
+    ObservingChecks,
+    ExecChecks,
+    StreamChecks,
+    BackgroundChecks,
+    TerminalChecks,
+    TunnelChecks,
+):
     """The suite."""

@@ -82,7 +82,7 @@ class LifecycleChecks(Bench):
     async def test_nothing_is_made_of_a_refused_request(self, engine: Engine, driver: WatchedDriver) -> None:
         for wrong in ({"cpus": 0}, {"memory_mib": 1}, {"pids": 1}, {"timeout_s": -1}, {"id": "../x"}, {"name": "A b"}):
             with pytest.raises(InvalidArgument):
-                await engine.vms.create(VMConfig(**wrong))  # type: ignore[arg-type]
+                await engine.vms.create(VMConfig(**wrong))
         assert driver.calls == []
         assert await driver.leftovers() == frozenset()
 
