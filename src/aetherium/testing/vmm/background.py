@@ -1,5 +1,7 @@
 """Commands that go on without us."""
 
+# ruff: noqa: D102 (a test's name says what it says)
+
 from __future__ import annotations
 
 import signal
@@ -92,9 +94,8 @@ class BackgroundChecks(Bench):
                 raise AssertionError("attached to nothing")
 
     async def test_a_signal_reaches_the_whole_group(self, engine: Engine, vm: VM) -> None:
-        script = (
-            "sh -c 'trap \"echo child; exit\" USR1; echo ready; while :; do sleep 0.01; done' & trap : USR1; wait; wait"
-        )
+        child = "trap 'echo child; exit' USR1; echo ready; while :; do sleep 0.01; done"
+        script = f'trap : USR1; sh -c "{child}" & wait; wait'
         async with engine.vms.process(vm.id, Command.script(script)) as process:
             assert await within(10, process.read()) == Output(Channel.STDOUT, b"ready\n", 0)
             await process.signal(signal.SIGUSR1)

@@ -1,5 +1,7 @@
 """Pause and resume."""
 
+# ruff: noqa: D102 (a test's name says what it says)
+
 from __future__ import annotations
 
 import asyncio
@@ -12,7 +14,7 @@ from aetherium.model.errors import Conflict, Unsupported
 from aetherium.model.vm import VM, VMConfig, VMState
 from aetherium.ports.vmm import Presence
 from aetherium.testing.vmm.bench import Bench, within
-from aetherium.testing.vmm.watched import WatchedDriver
+from aetherium.testing.watched import WatchedDriver
 
 
 class PausingChecks(Bench):
