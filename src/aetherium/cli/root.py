@@ -15,46 +15,41 @@ from aetherium.cli.channel import say
 DESCRIPTION: Final = "Run AI agents and other untrusted programs, each in an isolated machine of its own."
 
 VERBS: Final = (
-    ("run", "run:run", "Run a command in a VM of its own."),
-    ("vm create", "vm_create:create", "Create a VM, start it, and print its id."),
-    ("vm start", "vm_life:start", "Start VMs."),
-    ("vm stop", "vm_life:stop", "Stop VMs; their files stay."),
-    ("vm pause", "vm_life:pause", "Stop the processors of VMs; their memory stays."),
-    ("vm resume", "vm_life:resume", "Let paused VMs go on."),
-    ("vm delete|rm", "vm_life:delete", "End VMs and forget them with their files."),
-    ("vm list|ls", "vm_list:list_", "List VMs."),
-    ("vm status", "vm_list:status", "Show a VM, whether it answers, and why it ended."),
-    ("vm exec", "vm_exec:exec_", "Run a command in a VM."),
-    ("vm shell", "vm_exec:shell", "Open a shell in a VM."),
-    ("vm ps", "vm_execs:ps", "List the commands in a VM."),
-    ("vm kill", "vm_execs:kill", "Send a signal to a command in a VM."),
-    ("vm logs", "vm_logs:logs", "Print what a command in a VM printed."),
-    ("vm attach", "vm_logs:attach", "Connect to a command that runs in a VM."),
-    ("vm cp", "vm_cp:cp", "Copy files into a VM or out of it."),
-    ("vm stats", "vm_stats:stats", "Show what VMs use."),
-    ("vm reap", "vm_reap:reap", "Remove what VMs left that nobody tracks."),
-    ("doctor", "doctor:doctor", "Find out what works on this host, and what to do about the rest."),
-    ("demo", "demo:demo", "See the whole of it work: a real project's tests in a VM without network."),
-    ("config check", "config:check", "Report every problem in the configuration."),
-    ("config show", "config:show", "Print the configuration that is in force."),
-    ("completion", "completion:completion", "Print a script for completion in bash, zsh or fish."),
-    ("version", "version:version", "Show the versions of what is installed."),
+    ("run", "-- COMMAND [ARGUMENT...]", "run:run", "Run a command in a VM of its own."),
+    ("vm create", "[ID]", "vm_create:create", "Create a VM, start it, and print its id."),
+    ("vm start", "VM...", "vm_life:start", "Start VMs."),
+    ("vm stop", "VM...", "vm_life:stop", "Stop VMs; their files stay."),
+    ("vm pause", "VM...", "vm_life:pause", "Stop the processors of VMs; their memory stays."),
+    ("vm resume", "VM...", "vm_life:resume", "Let paused VMs go on."),
+    ("vm delete|rm", "VM...", "vm_life:delete", "End VMs and forget them with their files."),
+    ("vm list|ls", "", "vm_list:list_", "List VMs."),
+    ("vm status", "VM", "vm_list:status", "Show a VM, whether it answers, and why it ended."),
+    ("vm exec", "VM -- COMMAND [ARGUMENT...]", "vm_exec:exec_", "Run a command in a VM."),
+    ("vm shell", "VM", "vm_exec:shell", "Open a shell in a VM."),
+    ("vm ps", "VM", "vm_execs:ps", "List the commands in a VM."),
+    ("vm kill", "VM EXEC", "vm_execs:kill", "Send a signal to a command in a VM."),
+    ("vm logs", "VM [EXEC]", "vm_logs:logs", "Print what a command in a VM printed."),
+    ("vm attach", "VM EXEC", "vm_logs:attach", "Connect to a command that runs in a VM."),
+    ("vm cp", "SRC DST", "vm_cp:cp", "Copy files into a VM or out of it."),
+    ("vm stats", "[VM...]", "vm_stats:stats", "Show what VMs use."),
+    ("vm reap", "", "vm_reap:reap", "Remove what VMs left that nobody tracks."),
+    ("doctor", "", "doctor:doctor", "Find out what works on this host, and what to do about the rest."),
+    ("demo", "", "demo:demo", "See the whole of it work: a real project's tests in a VM without network."),
+    ("config check", "", "config:check", "Report every problem in the configuration."),
+    ("config show", "", "config:show", "Print the configuration that is in force."),
+    ("completion", "SHELL", "completion:completion", "Print a script for completion in bash, zsh or fish."),
+    ("version", "", "version:version", "Show the versions of what is installed."),
 )
-"""Each verb and its other names, where it is, and what it does in one line."""
-
-USAGE: Final = {
-    "run": "aetherium run [OPTIONS] -- COMMAND [ARGUMENT...]",
-    "vm exec": "aetherium vm exec [OPTIONS] VM -- COMMAND [ARGUMENT...]",
-    "vm create": "aetherium vm create [OPTIONS] [ID]",
-    "vm cp": "aetherium vm cp [OPTIONS] SRC DST",
-    "vm logs": "aetherium vm logs [OPTIONS] VM [EXEC]",
-}
-"""How to call what the parser describes less well."""
+"""Each verb and its other names, what it works on, where it is, and what it does in one line."""
 
 GROUP_HELP: Final = {
     "vm": "Create, use and end VMs.",
     "config": "Look at the configuration.",
 }
+
+
+_PLAIN: Final = Parameter(negative=(), json_list=False, json_dict=False, show_default=False)
+"""No ``--no-x`` beside each ``--x``, and no word is ever taken for JSON."""
 
 
 def build(verb: Sequence[str] = ()) -> App:
@@ -63,11 +58,11 @@ def build(verb: Sequence[str] = ()) -> App:
         name="aetherium",
         help=DESCRIPTION,
         version_flags=[],
-        default_parameter=Parameter(negative=(), json_list=False, json_dict=False, show_default=False),
+        default_parameter=_PLAIN,
         result_action="return_value",
     )
     groups: dict[str, App] = {}
-    for names, where, summary in VERBS:
+    for names, operands, where, summary in VERBS:
         *path, name = names.partition("|")[0].split()
         aliases = names.split("|")[1:]
         parent = app
@@ -82,7 +77,8 @@ def build(verb: Sequence[str] = ()) -> App:
             name=name,
             alias=aliases,
             help=None if asked else summary,
-            usage=USAGE.get(" ".join((*path, name))),
+            usage=" ".join(f"aetherium {' '.join((*path, name))} [OPTIONS] {operands}".split()),
+            default_parameter=_PLAIN,
         )
     return app
 
@@ -131,7 +127,7 @@ def _check_verb(verb: Sequence[str]) -> None:
 
 def _names() -> set[str]:
     found = set()
-    for names, _, _ in VERBS:
+    for names, *_ in VERBS:
         first, *others = names.split("|")
         group = first.rpartition(" ")[0]
         found |= {first, *(f"{group} {other}".strip() for other in others)}
