@@ -29,6 +29,7 @@ pub const Agent = struct {
     loop: loops.Loop = .{},
     listener: loops.Source = .{ .ready = onHost },
     signals: loops.Source = .{ .ready = onSignal },
+    host_waits: bool = false,
     connections: std.DoublyLinkedList = .{},
     connection_count: usize = 0,
     /// Connections with something to write or pump.
@@ -64,6 +65,7 @@ pub const Agent = struct {
             agent.loop.turn(agent.flushes.first != null or agent.reads.first != null);
             agent.readAll();
             agent.flushAll();
+            if (agent.host_waits) agent.acceptHost();
             if (agent.leaving and agent.toldEverything()) agent.status = 0;
         }
         victims.killAll(agent);
@@ -145,8 +147,14 @@ pub const Agent = struct {
 
     fn onHost(source: *loops.Source, _: u32) void {
         const agent: *Agent = @fieldParentPtr("listener", source);
+        agent.host_waits = true;
+    }
+
+    /// After the turn's other work: those who went have made room.
+    fn acceptHost(agent: *Agent) void {
+        agent.host_waits = false;
         const flags = linux.SOCK.CLOEXEC | linux.SOCK.NONBLOCK;
-        const fd = sys.checkFd(linux.accept4(source.fd, null, null, flags)) catch return;
+        const fd = sys.checkFd(linux.accept4(agent.listener.fd, null, null, flags)) catch return;
         if (agent.connection_count == most_connections) return sys.close(fd);
         agent.connect(fd, fd) catch sys.close(fd);
     }

@@ -421,12 +421,15 @@ def open_sync(
     driver: str | None = None,
     isolation: Isolation | str | None = None,
     recover: bool = True,
+    log: bool = False,
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[SyncEngine]:
     """Open the engine in this process.
 
     ``config`` is a Config, a file's path, or None for the usual places. ``driver`` and ``isolation`` override what it
-    says. ``recover`` settles at once every VM whose record may be out of date (else each when it is asked for).
+    says. ``recover`` settles at once every VM whose record may be out of date (else each when it is asked for). ``log``
+    sends the engine's own log lines to the configured provider; standard output is the caller's, so ``stdout`` then
+    means standard error. Without it they are Python's, under the logger ``aetherium``.
     Raises ConfigInvalid with every problem, PermissionDenied for a state directory that cannot be written.
     """
     with open_portal(
@@ -436,6 +439,7 @@ def open_sync(
             driver=driver,
             isolation=isolation,
             recover=recover,
+            log=log,
             environ=environ,
         )
     ) as (portal, inner):

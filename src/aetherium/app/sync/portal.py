@@ -78,14 +78,16 @@ class _Errand:
 
     def check(self, answer: _Answer) -> None:
         """Raise the answer's error, if it is one."""
-        if answer.error is None:
+        # Taken out of the answer and then out of this frame: else error, traceback and frames keep one another alive.
+        error, answer.error = answer.error, None
+        if error is None:
             return
         try:
-            if isinstance(answer.error, asyncio.CancelledError) and self._portal.is_closed:
+            if isinstance(error, asyncio.CancelledError) and self._portal.is_closed:
                 raise self._portal.closed_error()
-            raise answer.error
+            raise error
         finally:
-            del answer, self  # else the traceback, this frame and the error keep one another alive
+            del error
 
     # For the loop.
 
@@ -104,12 +106,13 @@ class _Errand:
             return _Answer(error=error)
 
     def _cancel(self) -> None:
-        if self._task is None:  # posted before this, it would be here: the thread was interrupted before it could
-            self.end(_Answer(error=asyncio.CancelledError()))
-        else:
+        if self._task is not None:
             self._task.cancel()
+        elif not self.ended.is_set():  # ``begin`` would be here: the thread was interrupted before it posted it
+            self.end(_Answer(error=asyncio.CancelledError()))
 
     def _done(self, task: asyncio.Task[_Answer]) -> None:
+        self._task = None
         self.end(_Answer(error=asyncio.CancelledError()) if task.cancelled() else task.result())
 
     def hand(self, value: object) -> None:
@@ -168,11 +171,14 @@ class Portal:
     def _serve(self) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # at its end it cancels and collects all
-                runner.run(self._stop.wait())
+                try:
+                    runner.run(self._stop.wait())
+                except BaseException as error:
+                    self._failure = error
+                self.is_closed = True
         except BaseException as error:
             self._failure = error
         finally:
-            self.is_closed = True
             for errand in list(self._errands):
                 errand.end(_Answer(error=self.closed_error()))
             self._ended.set()
@@ -247,11 +253,14 @@ class Portal:
                 errand.ended.wait()
 
     def _let_go(self, errand: _Errand, error: BaseException | None) -> None:
-        answer = errand.ask(errand.heard.put_nowait, error)
-        if not (isinstance(answer.error, asyncio.CancelledError) and self.is_closed):
-            errand.check(answer)
-        elif error is not None:  # another thread closed the portal, and this context with it: nothing is left to leave
-            raise error
+        try:
+            answer = errand.ask(errand.heard.put_nowait, error)
+            if not (isinstance(answer.error, asyncio.CancelledError) and self.is_closed):
+                errand.check(answer)
+            elif error is not None:  # another thread closed the portal, and with it this context
+                raise error
+        finally:
+            del error
 
     def _begin(self, work: Callable[[_Errand], Coroutine[Any, Any, Any]]) -> tuple[_Errand, _Answer]:
         if self.is_own_thread():

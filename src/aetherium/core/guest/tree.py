@@ -3,7 +3,8 @@
 A directory's contents go into the destination, which is made if missing and otherwise added to. A file goes to the
 destination's path, or under its own name into a destination that is a directory or ends in ``/``. The source itself may
 be a symbolic link to what is meant; links below it are carried as links. Sockets, fifos and devices are left out.
-Permission bits and times (to the second) are kept, owners are not.
+Permission bits and times of files (to the second) are kept, owners are not. Leaving in the middle leaves what was
+copied already, and on the host not the file under way.
 """
 
 from __future__ import annotations
