@@ -163,6 +163,7 @@ def test_command_that_cannot_be_started(client: Client, tmp_path: Path) -> None:
         {"ring_bytes": 4095},
         {"ring_bytes": 64 * 1024 * 1024 + 1},
         {"timeout_ms": 0},
+        {"timeout_ms": 2**62},
         {"tty": {"rows": 24}},
         {"tty": {"rows": 24, "cols": 70_000}},
         {"rlimits": {"cpu": [1]}},

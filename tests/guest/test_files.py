@@ -79,6 +79,14 @@ class TestStat:
         os.utime(work / "old", ns=(0, -1_500_000_000))
         assert client.call("stat", path="old")["mtime_ns"] == -1_500_000_000
 
+    def test_time_beyond_all_numbers(self, client: Client) -> None:
+        assert client.run("touch", "-d", "@999999999999999", "/dev/shm/far").end is not None
+        try:
+            assert client.call("stat", path="/dev/shm/far")["mtime_ns"] > 4 * 10**18
+            client.open("download", path="/dev/shm/far").collect()
+        finally:
+            client.call("remove", path="/dev/shm/far", missing_ok=True)
+
     def test_name_that_is_not_utf8(self, client: Client, work: Path) -> None:
         raw = b"\xff\xfe\n\"\\"
         (Path(os.fsdecode(os.fsencode(work) + b"/" + raw))).touch()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import ctypes
 import os
+import resource
 import signal
 import socket
 import stat
@@ -131,12 +131,12 @@ def test_second_shutdown_is_refused(start: Callable[..., Agent]) -> None:
     agent = start()
     client = agent.connect()
     child_of(client, *STAYING)
-    client.open("shutdown", grace_ms=5_000).expect(FrameType.REPLY)
+    client.open("shutdown", grace_ms=300).expect(FrameType.REPLY)
     with pytest.raises(GuestError) as caught:
         client.open("shutdown").expect(FrameType.REPLY)
     assert caught.value.code == "failed_precondition"
-    client.call("signal", id=client.open("list").collect(reply=False).events[0]["id"], signal=9)
     agent.process.terminate()
+    assert agent.wait() == 0
 
 
 def test_sigterm_is_a_shutdown(start: Callable[..., Agent]) -> None:
@@ -205,8 +205,7 @@ def test_memory_returns_after_a_burst(agent: Agent, client: Client) -> None:
     stream.send(bytes(3_000_000))
     stream.eof()
     stream.collect(reply=False)
-    with pytest.raises(GuestError):
-        client.run("true", *["x" * 1000] * 1500)
+    client.run("true", *["x" * 1000] * 1500)
     client.open("read", path="f").collect()
     assert idle < 400, f"{idle} KiB at the start"
     deadline = time.monotonic() + 10
@@ -217,21 +216,27 @@ def test_memory_returns_after_a_burst(agent: Agent, client: Client) -> None:
 
 def test_out_of_descriptors(agent: Agent, client: Client) -> None:
     """An error for that request; what runs goes on, and later requests work again."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    limit = (ctypes.c_ulong * 2)(agent.descriptors() + 6, 4096)
-    assert libc.prlimit(agent.process.pid, 7, ctypes.byref(limit), None) == 0
+    resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (agent.descriptors() + 6, 4096))
     streams = []
     with pytest.raises(GuestError) as caught:
         for i in range(10):
             streams.append(client.open("exec", id=f"p{i}", argv=["sleep", "60"]))
             streams[-1].expect(FrameType.REPLY)
     assert caught.value.code == "resource_exhausted"
-    with pytest.raises(GuestError) as caught:
-        client.open("exec", id="tty", argv=["sleep", "60"], tty={"rows": 5, "cols": 5}, stdin=True).expect(FrameType.REPLY)
-    assert caught.value.code in ("resource_exhausted", "not_found")
     client.call("signal", id="p0", signal=9)
     streams[0].collect(reply=False)
     assert client.run("echo", "again").stdout == b"again\n"
+
+
+def test_hosts_wait_while_there_are_no_descriptors(agent: Agent, client: Client) -> None:
+    resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (agent.descriptors(), 4096))
+    with socket.socket(socket.AF_UNIX) as waiting:
+        waiting.connect(str(agent.path))
+        for _ in range(20):
+            client.ping()
+        resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (4096, 4096))
+        waiting.settimeout(10)
+        assert b'"version":1' in waiting.recv(65536)
 
 
 def test_inherited_descriptors_are_closed(binary: Path, tmp_path: Path) -> None:
@@ -288,6 +293,8 @@ def test_processes_of_the_same_user_cannot_reach_into_the_agent(binary: Path, tm
 @root_only
 def test_oom_score_is_the_agents_alone(agent: Agent, client: Client) -> None:
     own = Path("/proc/self/oom_score_adj").read_text()
+    if subprocess.run(["sh", "-c", "echo -1 >/proc/self/oom_score_adj"], capture_output=True).returncode != 0:
+        pytest.skip("root may not lower it here")
     lowered = Path(f"/proc/{agent.process.pid}/oom_score_adj").read_text()
     assert int(lowered) < int(own)
     assert client.run("cat", "/proc/self/oom_score_adj").stdout.decode() == own
