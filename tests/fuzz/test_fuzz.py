@@ -13,6 +13,7 @@ import pytest
 from aetherium.testing.requirements import requires
 
 HERE = Path(__file__).parent
+SOURCE = HERE.parents[1] / "src"
 SECONDS = 5
 
 
@@ -23,7 +24,7 @@ def test_fuzzing_finds_nothing(target: str, tmp_path: Path) -> None:
     found = subprocess.run(
         [sys.executable, HERE / f"{target}.py", f"-max_total_time={SECONDS}", f"-artifact_prefix={tmp_path}/"],
         cwd=tmp_path,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(SOURCE)},
         capture_output=True,
         text=True,
         timeout=SECONDS + 45,
