@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from aetherium._util.uncancelled import uncancelled
 from aetherium.cli import session
-from aetherium.cli.demo_guide import Guide, Report
+from aetherium.cli.demo_guide import Guide, Report, count_passed
 from aetherium.cli.demo_project import IDNA, check, fetch
 from aetherium.cli.options import (
     DEFAULTS,
@@ -162,7 +162,7 @@ class _Demo:
             await self._here.engine.files.download(vm, source, report)
             text = report.read_text("utf-8", "replace")
         self._guide.say(f"{report}, {size(len(text))}")
-        return self._guide.count_passed(text)
+        return count_passed(text)
 
     async def _delete(self, vm: str) -> None:
         with suppress(NotFound):  # it is gone already
