@@ -24,6 +24,7 @@ class BackgroundChecks(Bench):
         assert (spawned.id, spawned.vm_id, spawned.state) == ("mine", vm.id, ExecState.RUNNING)
         assert (spawned.background, spawned.exit_code) == (True, None)
         assert spawned.argv == ("sh", "-c", "echo hi; exec sleep 600")
+        await until_printed(engine, vm, "mine", 3)
         await engine.vms.signal(vm.id, "mine", signal.SIGTERM)
         await nothing_runs(engine, vm)
         (ended,) = [item for item in await engine.vms.execs(vm.id) if item.id == "mine"]
