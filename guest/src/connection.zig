@@ -324,14 +324,14 @@ pub const Connection = struct {
 
     fn unblock(connection: *Connection) void {
         connection.blocked = false;
-        if (connection.output.fd != connection.input.fd) connection.agent.loop.close(&connection.output);
+        if (connection.output.fd != connection.input.fd) connection.agent.loop.change(&connection.output, 0);
         connection.agent.scheduleFlush(connection);
     }
 
     fn block(connection: *Connection) void {
         connection.blocked = true;
         if (connection.output.fd == connection.input.fd) return connection.listenOrNot();
-        if (connection.output.interest == 0) {
+        if (!connection.output.added) {
             connection.agent.loop.add(&connection.output, loops.writable) catch connection.fail();
         } else {
             connection.agent.loop.change(&connection.output, loops.writable);

@@ -24,7 +24,8 @@ const largest_ring = 64 * 1024 * 1024;
 const longest_id = 64;
 /// What `list` shows of the arguments.
 const shown_arguments = 4096;
-const longest_ms = 1 << 50;
+/// Some 34 years: in nanoseconds it still fits.
+const longest_ms = 1 << 40;
 
 pub fn exec(stream: *Stream, request: *const Request) Fault!void {
     const agent = stream.connection.agent;
@@ -32,6 +33,7 @@ pub fn exec(stream: *Stream, request: *const Request) Fault!void {
     const takes_input = try request.boolean("stdin") orelse false;
     if (agent.processes.find(id)) |known| return join(stream, known, .{ 0, 0 }, takes_input, .{ .existing = true });
 
+    if (agent.ending != null) return refuse(.failed_precondition, "the agent is shutting down");
     const arguments = try argumentsOf(request);
     const environment = try environmentOf(request, agent.environment);
     const size = try sizeOf(request);

@@ -9,6 +9,7 @@ from datetime import datetime
 import pytest
 
 from aetherium.drivers.logs import memory, stdout
+from aetherium.model.config import LogFormat
 from aetherium.model.log import Level, LogLine
 from aetherium.ports.logs import LogSink
 from aetherium.testing.logs import LogConformance, QueryableLogConformance, Written
@@ -24,7 +25,7 @@ class TestMemory(QueryableLogConformance):
 class TestJSONOnStdout(LogConformance):
     @pytest.fixture
     async def sink(self, capfd: pytest.CaptureFixture[str]) -> AsyncIterator[LogSink]:
-        async with stdout.open_(stdout.Config(format="json", level=Level.DEBUG)) as sink:
+        async with stdout.open_(stdout.Config(format=LogFormat.JSON, level=Level.DEBUG)) as sink:
             yield sink
 
     @pytest.fixture

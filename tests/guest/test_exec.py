@@ -163,6 +163,7 @@ def test_command_that_cannot_be_started(client: Client, tmp_path: Path) -> None:
         {"ring_bytes": 4095},
         {"ring_bytes": 64 * 1024 * 1024 + 1},
         {"timeout_ms": 0},
+        {"timeout_ms": 2**62},
         {"tty": {"rows": 24}},
         {"tty": {"rows": 24, "cols": 70_000}},
         {"rlimits": {"cpu": [1]}},
@@ -233,20 +234,11 @@ def test_limits(client: Client) -> None:
 
 
 def test_process_has_its_own_session_and_a_clean_slate(client: Client) -> None:
-    text = (
-        "import os, signal\n"
-        "print(os.getsid(0) == os.getpgid(0) == os.getpid())\n"
-        "print(sorted(int(n) for n in os.listdir('/proc/self/fd'))[:4])\n"
-        "status = open('/proc/self/status').read()\n"
-        "print([line.split()[1] for line in status.splitlines() if line.startswith(('SigBlk', 'SigIgn'))])\n"
-    )
-    # PYTHONMALLOC keeps nothing: only -S -E so that the interpreter opens little; it ignores SIGPIPE and SIGXFSZ itself.
     result = client.run("sh", "-c", "ls /proc/self/fd; grep -E 'SigBlk|SigIgn' /proc/self/status; ps -o pid=,pgid=,sid= -p $$")
     lines = result.stdout.decode().split("\n")
     assert lines[:4] == ["0", "1", "2", "3"], "beside the three only the directory being listed"
     assert "SigBlk:\t0000000000000000" in lines and "SigIgn:\t0000000000000000" in lines
     assert len(set(lines[-2].split())) == 1
-    assert text
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root")
@@ -272,7 +264,7 @@ class TestUser:
 
 def test_list(client: Client) -> None:
     client.run("sh", "-c", "echo hi; exit 3", id="done")
-    running = client.open("exec", id="running", argv=["sleep", "60", os_string(b"\xff")], background=True)
+    running = client.open("exec", id="running", argv=["sh", "-c", "sleep 60", os_string(b"\xff")], background=True)
     reply = running.expect(FrameType.REPLY)
     long = client.open("exec", id="long", argv=["sh", "-c", "sleep 60", "x" * 10_000])
     long.expect(FrameType.REPLY)
@@ -281,7 +273,7 @@ def test_list(client: Client) -> None:
     done = items["done"]
     assert (done["state"], done["exit_code"], done["signal"], done["background"]) == ("exited", 3, 0, False)
     assert (done["stdout_bytes"], done["stdout_start"], done["timed_out"]) == (3, 0, False)
-    assert items["running"]["argv"] == ["sleep", "60", os_string(b"\xff")]
+    assert items["running"]["argv"] == ["sh", "-c", "sleep 60", os_string(b"\xff")]
     assert items["running"]["pid"] == reply["pid"] and items["running"]["background"] is True
     assert items["running"]["state"] == "running" and "exit_code" not in items["running"]
     assert 3500 < len("".join(items["long"]["argv"])) <= 4096

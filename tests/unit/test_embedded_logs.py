@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import pytest
 
 from aetherium.drivers.logs import memory, stdout
+from aetherium.model.config import LogFormat
 from aetherium.model.errors import InvalidArgument
 from aetherium.model.log import Level, LogLine
 from aetherium.ports.logs import LogQuery
@@ -96,7 +97,7 @@ async def test_a_wrong_configuration_is_refused() -> None:
 
 
 async def test_a_batch_is_one_write(pipe: Pipe) -> None:
-    async with stdout.open_(stdout.Config(format="json")) as sink:
+    async with stdout.open_(stdout.Config(format=LogFormat.JSON)) as sink:
         await sink.append([line(number) for number in range(20)])
         await sink.flush()
         assert pipe.read().count(b"\n") == 20

@@ -20,7 +20,7 @@ _MOST_WAITING: Final = 10_000
 
 @asynccontextmanager
 async def logging_to(sink: LogSink, level: Level) -> AsyncIterator[None]:
-    """Send what the engine logs at ``level`` and above to ``sink`` until the context ends; then flush it."""
+    """Send what the engine logs at ``level`` and above to ``sink`` until the context ends. Closing the sink writes what it still has."""
     waiting: asyncio.Queue[LogLine] = asyncio.Queue(_MOST_WAITING)
     handler = _Handler(waiting)
     before = _LOGGER.level
@@ -37,7 +37,6 @@ async def logging_to(sink: LogSink, level: Level) -> AsyncIterator[None]:
         _LOGGER.removeHandler(handler)
         _LOGGER.setLevel(before)
         await sink.append(_drain(waiting))
-        await sink.flush()
 
 
 async def _carry(waiting: asyncio.Queue[LogLine], sink: LogSink) -> None:

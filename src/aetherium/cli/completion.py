@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from aetherium.cli.options import Options
+from aetherium.cli.options import (
+    DEFAULTS,
+    Options,
+)
 from aetherium.cli.output import show_lines
 
 
@@ -14,7 +17,7 @@ def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(metavar="SHELL", help="bash, zsh or fish.")],
     /,
     *,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """Print a script that lets a shell complete verbs and options.
 

@@ -7,17 +7,21 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from aetherium.app.open import load_config
+from aetherium.app.config import LoadedConfig, as_dict, dump, load
+from aetherium.app.registry import REGISTRY
 from aetherium.cli.errors import guarded
-from aetherium.cli.options import Options
+from aetherium.cli.options import (
+    DEFAULTS,
+    Options,
+)
 from aetherium.cli.output import show_json, show_lines
 
 
-def check(*, options: Options = Options()) -> int:
+def check(*, options: Options = DEFAULTS) -> int:
     """Read the configuration and report every problem in it."""
 
     def work() -> int:
-        loaded = load_config(options.config, os.environ)
+        loaded = _load(options)
         if options.json:
             show_json({"ok": True, "file": None if loaded.path is None else str(loaded.path)})
         else:
@@ -30,14 +34,12 @@ def check(*, options: Options = Options()) -> int:
 def show(
     *,
     origins: Annotated[bool, Parameter(help="Say of each value where it was written.")] = False,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """Print the configuration that is in force, as YAML; secrets are masked."""
 
     def work() -> int:
-        from aetherium.app.config import as_dict, dump
-
-        loaded = load_config(options.config, os.environ)
+        loaded = _load(options)
         if options.json:
             config = as_dict(loaded.config)
             show_json({"config": config, "origins": dict(loaded.origins)} if origins else config)
@@ -46,3 +48,7 @@ def show(
         return 0
 
     return guarded(work, json=options.json, verbose=options.verbose)
+
+
+def _load(options: Options) -> LoadedConfig:
+    return load(options.config, environ=os.environ, registry=REGISTRY)

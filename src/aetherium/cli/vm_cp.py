@@ -9,7 +9,11 @@ from cyclopts import Parameter
 from aetherium.cli import parsing, session
 from aetherium.cli.argv import UsageError
 from aetherium.cli.channel import STDIN, STDOUT, is_terminal
-from aetherium.cli.options import Options, one
+from aetherium.cli.options import (
+    DEFAULTS,
+    Options,
+    one,
+)
 from aetherium.cli.output import show_json
 from aetherium.cli.parsing import Place
 from aetherium.cli.session import Session
@@ -20,14 +24,30 @@ _SIDES = "one side is VM:PATH, the other a path here or '-'"
 
 def cp(
     source: Annotated[
-        Place, Parameter(metavar="SRC", converter=one(parsing.place), n_tokens=1, allow_leading_hyphen=True, help="VM:PATH, a path here, or - for a tar archive on standard input.")
+        Place,
+        Parameter(
+            metavar="SRC",
+            converter=one(parsing.place),
+            n_tokens=1,
+            accepts_keys=False,
+            allow_leading_hyphen=True,
+            help="VM:PATH, a path here, or - for a tar archive on standard input.",
+        ),
     ],
     target: Annotated[
-        Place, Parameter(metavar="DST", converter=one(parsing.place), n_tokens=1, allow_leading_hyphen=True, help="VM:PATH, a path here, or - for a tar archive on standard output.")
+        Place,
+        Parameter(
+            metavar="DST",
+            converter=one(parsing.place),
+            n_tokens=1,
+            accepts_keys=False,
+            allow_leading_hyphen=True,
+            help="VM:PATH, a path here, or - for a tar archive on standard output.",
+        ),
     ],
     /,
     *,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """Copy a file or directory into a VM or out of it.
 

@@ -7,7 +7,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from aetherium.cli import parsing, session
-from aetherium.cli.options import Options, VmName, one
+from aetherium.cli.options import (
+    DEFAULTS,
+    Options,
+    VmName,
+    one,
+)
 from aetherium.cli.output import ago, show_json, show_lines, show_table
 from aetherium.cli.session import Session
 from aetherium.model.command import Exec, ExecState
@@ -21,7 +26,7 @@ def ps(
     /,
     *,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], help="Print ids only.")] = False,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """List the commands that run in a VM, and the last ones that ended."""
 
@@ -64,7 +69,7 @@ def kill(
             help="A name or a number; KILL without it.",
         ),
     ] = 9,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """Send a signal to a command in a VM and to the processes it started."""
 

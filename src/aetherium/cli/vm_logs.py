@@ -11,7 +11,13 @@ from aetherium.cli import session
 from aetherium.cli.argv import UsageError
 from aetherium.cli.errors import warn
 from aetherium.cli.foreground import Connection, Live, Sink, carry
-from aetherium.cli.options import Interactive, Options, Tty, VmName
+from aetherium.cli.options import (
+    DEFAULTS,
+    Interactive,
+    Options,
+    Tty,
+    VmName,
+)
 from aetherium.cli.output import show_json
 from aetherium.cli.session import Session
 from aetherium.cli.vm_execs import ExecId
@@ -43,7 +49,7 @@ def logs(
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], help="Go on until it ends.")] = False,
     offset: Annotated[int, Parameter(metavar="BYTES", help="Leave out so much of the beginning of each channel.")] = 0,
     console: Annotated[bool, Parameter(help="What the machine itself printed, instead of a command.")] = False,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """Print what a command in a VM printed: what was standard output to standard output, the rest to standard error."""
     if offset < 0:
@@ -57,7 +63,12 @@ def logs(
             await _console(here, vm, sink, offset, follow=follow)
             return 0
         found = await _find(here, vm, exec_id)
-        async with here.engine.vms.attach(vm, found.id, stdout_offset=offset, stderr_offset=offset) as process:
+        async with here.engine.vms.attach(
+            vm,
+            found.id,
+            stdout_offset=min(offset, found.stdout_bytes),
+            stderr_offset=min(offset, found.stderr_bytes),
+        ) as process:
             _warn_of_loss(process)
             await _copy(process, sink, None if follow or found.state is ExecState.EXITED else found)
         return 0
@@ -116,7 +127,7 @@ def attach(
     *,
     interactive: Interactive = False,
     tty: Tty = False,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """Connect to a command in a VM as if it had been started here; exit as it exits.
 
@@ -134,5 +145,3 @@ def attach(
             return (await carry(process, connection, sink, here.interrupts)).exit_code
 
     return session.run(options, body)
-
-

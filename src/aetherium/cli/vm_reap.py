@@ -7,7 +7,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from aetherium.cli import session
-from aetherium.cli.options import Options
+from aetherium.cli.options import (
+    DEFAULTS,
+    Options,
+)
 from aetherium.cli.output import show_json, show_table
 from aetherium.cli.progress import progress
 from aetherium.cli.session import Session
@@ -16,7 +19,7 @@ from aetherium.cli.session import Session
 def reap(
     *,
     dry_run: Annotated[bool, Parameter(name=["--dry-run", "-n"], help="Only say what would be removed.")] = False,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """End and remove what VMs left that nobody tracks any more."""
 

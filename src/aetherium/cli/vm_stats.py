@@ -8,7 +8,10 @@ from cyclopts import Parameter
 
 from aetherium.cli import session
 from aetherium.cli.errors import show_error
-from aetherium.cli.options import Options
+from aetherium.cli.options import (
+    DEFAULTS,
+    Options,
+)
 from aetherium.cli.output import show_json, show_table, size, span
 from aetherium.cli.session import Session
 from aetherium.cli.vm_list import every_vm
@@ -18,7 +21,7 @@ from aetherium.model.vm import VMState, VMStats
 
 def stats(
     *vms: Annotated[str, Parameter(metavar="VM", help="Ids or names; without any, all VMs that run.")],
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """Show what VMs use now."""
 
@@ -35,7 +38,9 @@ def stats(
 
             show_json([vm_stats_to_json(item) for item in found])
         else:
-            show_table(("VM", "CPU TIME", "MEMORY", "LIMIT", "DISK", "PROCESSES", "COMMANDS", "UP"), list(map(_row, found)))
+            show_table(
+                ("VM", "CPU TIME", "MEMORY", "LIMIT", "DISK", "PROCESSES", "COMMANDS", "UP"), list(map(_row, found))
+            )
         return code
 
     return session.run(options, body, recover=not vms)

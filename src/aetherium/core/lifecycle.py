@@ -108,6 +108,11 @@ class Lifecycle:
             )
         if config.mounts and not capabilities.can_mount:
             raise Unsupported(f"driver {driver.name} cannot mount host directories", remedy="copy the files in instead")
+        if config.image not in (None, DEFAULT_IMAGE) and not capabilities.images:
+            raise Unsupported(
+                f"driver {driver.name} cannot run images: its VMs see the host's programs",
+                remedy="leave the image out, or choose a driver that has images",
+            )
         if config.disk_mib is not None:
             raise Unsupported(f"driver {driver.name} cannot bound a VM's disk", remedy="leave the disk size out")
         return VM(

@@ -2,8 +2,6 @@
 where the sink cannot be asked, ``LogConformance`` and also ``written``. Needs pytest-asyncio in auto mode.
 """
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio

@@ -20,6 +20,7 @@ from typing import Final, Literal
 
 from aetherium._util.clock import Clock, SystemClock, format_time
 from aetherium.drivers.logs import RANK
+from aetherium.model.config import LogFormat
 from aetherium.model.errors import InvalidArgument, Unsupported
 from aetherium.model.log import Level, LogLine
 from aetherium.ports.logs import LogQuery, LogSink
@@ -33,7 +34,7 @@ _CLOSE_S: Final = 2.0
 class Config:
     """``format``: ``text`` or ``json``, one object a line; ``stream``; lines below ``level`` are not written."""
 
-    format: Literal["text", "json"] = "text"
+    format: LogFormat = LogFormat.TEXT
     stream: Literal["stdout", "stderr"] = "stdout"
     level: Level = Level.INFO
 
@@ -200,4 +201,4 @@ def _unsupported() -> Unsupported:
     return Unsupported("lines on standard output cannot be asked for", remedy="set logging.provider to one that can")
 
 
-_FORMATS: Final[Mapping[str, Callable[[LogLine], str]]] = {"text": _as_text, "json": _as_json}
+_FORMATS: Final[Mapping[LogFormat, Callable[[LogLine], str]]] = {LogFormat.TEXT: _as_text, LogFormat.JSON: _as_json}

@@ -1,5 +1,7 @@
 """How VMs end: asked, forced, by age, by themselves."""
 
+# ruff: noqa: D102 (a test's name says what it says)
+
 from __future__ import annotations
 
 import asyncio
@@ -15,7 +17,7 @@ from aetherium.model.vm import VM, VMConfig, VMState
 from aetherium.ports.bus import EventBus
 from aetherium.testing.vmm.bench import Bench, within
 from aetherium.testing.vmm.execs import until_file
-from aetherium.testing.vmm.watched import WatchedDriver
+from aetherium.testing.watched import WatchedDriver
 
 _DYING = "trap 'echo asked > last; exit 0' TERM; echo > begun; while :; do sleep 0.01; done"
 _STUBBORN = "trap 'echo asked > last' TERM; echo > begun; while :; do sleep 0.01; done"

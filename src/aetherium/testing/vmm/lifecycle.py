@@ -1,5 +1,7 @@
 """The walk through a VM's life, and what is refused on the way."""
 
+# ruff: noqa: D102 (a test's name says what it says)
+
 from __future__ import annotations
 
 import pytest
@@ -9,7 +11,7 @@ from aetherium.model.command import Command
 from aetherium.model.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
 from aetherium.model.vm import VM, VMConfig, VMState
 from aetherium.testing.vmm.bench import Bench
-from aetherium.testing.vmm.watched import WatchedDriver
+from aetherium.testing.watched import WatchedDriver
 
 
 class LifecycleChecks(Bench):

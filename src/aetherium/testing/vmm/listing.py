@@ -1,5 +1,7 @@
 """Many VMs: names, labels, pages, keys."""
 
+# ruff: noqa: D102 (a test's name says what it says)
+
 from __future__ import annotations
 
 import asyncio
@@ -10,7 +12,7 @@ from aetherium.core.engine import Engine
 from aetherium.model.errors import InvalidArgument
 from aetherium.model.vm import VMConfig, VMState
 from aetherium.testing.vmm.bench import Bench
-from aetherium.testing.vmm.watched import WatchedDriver
+from aetherium.testing.watched import WatchedDriver
 
 
 class ListingChecks(Bench):

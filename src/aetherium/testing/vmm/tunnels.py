@@ -1,5 +1,7 @@
 """TCP connections into a VM."""
 
+# ruff: noqa: D102 (a test's name says what it says)
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -74,12 +76,12 @@ class TunnelChecks(Bench):
 @asynccontextmanager
 async def echo_server(engine: Engine, vm: VM) -> AsyncIterator[int]:
     """Run a server in the VM with whatever language there is; skip when there is none."""
-    for program, *args in (("python3", "-c", _ECHO), ("perl", "-e", _ECHO_PERL)):
-        if (await engine.vms.exec(vm.id, Command.script(f"command -v {program}"))).exit_code == 0:
+    for command in (Command("python3", ["-c", _ECHO]), Command("perl", ["-e", _ECHO_PERL])):
+        if (await engine.vms.exec(vm.id, Command.script(f"command -v {command.program}"))).exit_code == 0:
             break
     else:
         pytest.skip("the VM has neither python3 nor perl")
-    async with engine.vms.process(vm.id, Command(program, args)) as process:
+    async with engine.vms.process(vm.id, command) as process:
         line = await within(10, process.read())
         assert isinstance(line, Output)
         yield int(line.data)

@@ -24,6 +24,10 @@ class Config:
     uid_count: int = 65536
     """As root with ``uid: auto``: how many uids there are, so how many VMs there can be."""
 
+    cache_dir: str | None = None
+    """Where to keep a copy of the harmless parts of the host's ``/etc``. Default: below ``/var/cache/aetherium`` as
+    root, below ``~/.cache/aetherium`` else, or in the state directory where there is no home."""
+
     require_limits: bool = False
     """Refuse to start a VM whose limits on processors, memory and processes the host cannot all hold."""
 

@@ -14,10 +14,12 @@ from typing import Final
 from aetherium._util.backoff import delays
 from aetherium._util.filelock import file_lock
 from aetherium._util.ids import is_valid_id
+from aetherium._util.uncancelled import uncancelled
 from aetherium.drivers.vmm.bubblewrap import (
     accounts,
     cgroups,
     channel,
+    etc,
     halting,
     launch,
     marks,
@@ -66,6 +68,7 @@ class Bubblewrap:
         self._config = config
         self._state_dir = state_dir
         self._vms = state_dir / "vms"
+        self._etcs = etc.directories(config.cache_dir, state_dir)
         self._children = children
         self._mark = Mark.of(state_dir)
         self._drops = uids.must_drop()
@@ -94,6 +97,8 @@ class Bubblewrap:
         disk = self._disk(vm.id)
         owner = disk.owner()
         collect_left()
+        if marks.recorded(disk.told()) is not None:  # one that nobody remembers; two would share one disk
+            await uncancelled(asyncio.to_thread(self._end_all, disk, ()))
         for delay in settled(self._limits, disk):  # of a run that ended by itself
             await asyncio.sleep(delay)
         with tools.opened(self._config.bwrap, drops=self._drops) as found, Descriptors() as fds:
@@ -105,6 +110,7 @@ class Bubblewrap:
                 agent_args=agent_args,
                 state_dir=self._state_dir,
                 arch=platform.machine(),
+                etcs=self._etcs,
             )
             try:
                 with in_words(f"starting VM {vm.id}"):
@@ -153,7 +159,7 @@ class Bubblewrap:
                     if init is not None:
                         return self._adopted(vm, disk, init.process, found)
                     await asyncio.sleep(delay)
-        await _in_thread(lambda: self._undo(disk))
+        await uncancelled(asyncio.to_thread(self._undo, disk))
         return None
 
     def _adopted(self, vm: VM, disk: Disk, init: Process, found: list[Found]) -> Handle:
@@ -211,6 +217,7 @@ class Bubblewrap:
             processes.kill(monitor)
             await processes.gone(monitor)
         self._children.settle(monitor.pid)
+        collect_left()
 
     async def pause(self, vm: VM, handle: Handle) -> None:
         """Freeze the VM's control group, or stop each of its processes."""
@@ -261,14 +268,15 @@ class Bubblewrap:
         paths = there.cgroups if there is not None else ()
         paths = (*paths, *cgroups.planned(self._limits.hierarchies, self._mark.cgroup(vm_id)))
         self._limits.thaw(disk, paths)
-        await _in_thread(lambda: self._end_all(disk, paths))
+        await uncancelled(asyncio.to_thread(self._end_all, disk, paths))
         if there is not None and there.boot == self._boot:
             await processes.gone(there.init)
         self._children.settle_all()
+        collect_left()
         for delay in settled(self._limits, disk, paths):
             await asyncio.sleep(delay)
         with in_words(f"deleting VM {vm_id}"):
-            await _in_thread(lambda: removal.remove(disk.path))
+            await uncancelled(asyncio.to_thread(removal.remove, disk.path))
 
     def _end_all(self, disk: Disk, groups: tuple[str, ...]) -> None:
         if not marks.end_all(lambda: self._processes(disk, groups)):
@@ -294,7 +302,7 @@ class Bubblewrap:
     def _leftovers(self) -> frozenset[str]:
         found: set[str | None] = {each.vm_id for each in marks.search(self._mark)}
         found.update(map(self._mark.vm_of_cgroup, cgroups.names(self._limits.hierarchies)))
-        with suppress(FileNotFoundError), in_words("reading the state directory"):
+        with in_words("reading the state directory"), suppress(FileNotFoundError):
             found.update(os.listdir(self._vms))
         return frozenset(vm_id for vm_id in found if vm_id is not None and is_valid_id(vm_id))
 
@@ -339,17 +347,6 @@ def _unlimited(missing: frozenset[str]) -> AetheriumError:
         remedy="run as root or in a delegated control group (systemd-run --user --scope -p Delegate=yes ...), "
         "or set 'require_limits' to false",
     )
-
-
-async def _in_thread(work: Callable[[], None]) -> None:
-    """Run blocking ``work`` in a thread and return when it is over, even if cancelled: the caller's lock on the VM must
-    not be released while the thread still changes it."""
-    task = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 @asynccontextmanager

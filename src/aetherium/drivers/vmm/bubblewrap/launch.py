@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from aetherium.drivers.vmm.bubblewrap import etc, processes, rootfs, seccomp
 from aetherium.drivers.vmm.bubblewrap import mounts as user_mounts
-from aetherium.drivers.vmm.bubblewrap import processes, rootfs, seccomp
 from aetherium.drivers.vmm.bubblewrap.channel import listener
 from aetherium.drivers.vmm.bubblewrap.descriptors import Descriptors
 from aetherium.drivers.vmm.bubblewrap.disk import Disk
@@ -40,6 +40,7 @@ class Order:
     agent_args: tuple[str, ...]
     state_dir: Path
     arch: str
+    etcs: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def spawn(fds: Descriptors, order: Order, tools: Tools) -> Launched:
     staging = Staging(fds, apart=order.uid is not None)
     mounts = user_mounts.opened(fds, order.vm.mounts, order.state_dir)
     user_mounts.prepare(order.disk, order.uid, mounts)
+    view = rootfs.View(vm=order.vm, disk=order.disk, etc=etc.provided(order.etcs), agent=tools.agent_fd, mounts=mounts)
     info, info_to = fds.incoming()
     done, _ = fds.incoming()
     go, go_from = fds.outgoing()
@@ -72,7 +74,7 @@ def spawn(fds: Descriptors, order: Order, tools: Tools) -> Launched:
         *_SANDBOX,
         *("--hostname", order.vm.id),
         *rootfs.environment(order.vm),
-        *rootfs.arguments(fds, staging, order.vm, order.disk, mounts, tools.agent_fd),
+        *rootfs.arguments(fds, staging, view),
         *("--add-seccomp-fd", str(fds.data(seccomp.program(order.arch)))),
         *("--info-fd", str(info_to), "--json-status-fd", str(status), "--block-fd", str(go_from)),
         *("--chdir", GUEST_WORKDIR, "--argv0", order.word, "--", rootfs.AGENT),

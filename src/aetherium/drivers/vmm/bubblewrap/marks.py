@@ -59,7 +59,7 @@ def search(mark: Mark, uids: frozenset[int] | None = None) -> Iterator[Found]:
     """
     prefix = f"{_WORD}{mark.text}:".encode()
     for pid in processes.pids():
-        words = processes.words(pid)
+        words = processes.words_in_time(pid)
         named = next((word for word in words if word.startswith(prefix)), None)
         if named is None:
             continue

@@ -9,14 +9,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from aetherium.drivers.vmm.bubblewrap.config import Config
 from aetherium.model.errors import ResourceExhausted
 
+_NEEDED: Final = {"chown": 0, "dac_override": 1, "setgid": 6, "setuid": 7, "sys_admin": 21}
+"""Capabilities, by number, without which a root cannot start something as another uid out of its own directories."""
+
 
 def must_drop() -> bool:
-    """Say whether this process has uids to give away: it is root, and not only in a namespace of one uid."""
-    return os.geteuid() == 0 and available(Config(), mapped()) is not None
+    """Say whether this process has uids to give away: it is a full root, and not in a namespace of one uid only."""
+    return os.geteuid() == 0 and _is_capable() and available(Config(), mapped()) is not None
+
+
+def _is_capable() -> bool:
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            held = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
+    except (OSError, StopIteration, ValueError):
+        return False
+    return all(held >> number & 1 for number in _NEEDED.values())
 
 
 def mapped() -> list[tuple[int, int]]:
