@@ -23,7 +23,8 @@ OPERATIONS = (
 ).split()
 FIELDS = (
     "id argv env cwd user tty stdin timeout_ms ring_bytes rlimits background stdout_offset stderr_offset signal "
-    "rows cols path follow offset length mode append parents uid gid source destination recursive missing_ok port host entropy"
+    "rows cols path follow offset length mode append parents uid gid source destination recursive missing_ok "
+    "port host entropy"
 ).split()
 
 scalars = (
