@@ -43,12 +43,13 @@ class Files:
         link = await self._commands.link(vm)
         found = []
         async with deadline(TIMEOUT_S, "listing the directory"):
-            async for entry in files.list_directory(link.connection, path):
-                found.append(entry)
-                if len(found) > MAX_ENTRIES:
-                    raise ResourceExhausted(
-                        f"{path} has more than {MAX_ENTRIES} entries", remedy="list it with a command in the VM"
-                    )
+            async with aclosing(files.list_directory(link.connection, path)) as entries:
+                async for entry in entries:
+                    found.append(entry)
+                    if len(found) > MAX_ENTRIES:
+                        raise ResourceExhausted(
+                            f"{path} has more than {MAX_ENTRIES} entries", remedy="list it with a command in the VM"
+                        )
         return tuple(sorted(found, key=lambda entry: entry.name))
 
     async def read(self, vm: str, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
@@ -68,8 +69,9 @@ class Files:
     ) -> AsyncGenerator[bytes, None]:
         """Yield a file's bytes from ``offset`` in pieces of at most 64 KiB."""
         link = await self._commands.link(vm)
-        async for chunk in files.read(link.connection, path, offset=offset, length=length):
-            yield chunk
+        async with aclosing(files.read(link.connection, path, offset=offset, length=length)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def write(
         self,
@@ -140,8 +142,9 @@ class Files:
     async def download_archive(self, vm: str, source: str) -> AsyncGenerator[bytes, None]:
         """Yield a tar archive of a file or directory as the VM sends it. It is not examined: unpack it with care."""
         link = await self._commands.link(vm)
-        async for chunk in tree.download_stream(link.connection, source):
-            yield chunk
+        async with aclosing(tree.download_stream(link.connection, source)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     @asynccontextmanager
     async def watch(self, vm: str, path: str, *, recursive: bool = False) -> AsyncIterator[AsyncIterator[FileChange]]:
