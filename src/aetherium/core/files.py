@@ -42,14 +42,16 @@ class Files:
         """Return a directory's entries by name. ResourceExhausted for more than 200,000."""
         link = await self._commands.link(vm)
         found = []
-        async with deadline(TIMEOUT_S, "listing the directory"):
-            async with aclosing(files.list_directory(link.connection, path)) as entries:
-                async for entry in entries:
-                    found.append(entry)
-                    if len(found) > MAX_ENTRIES:
-                        raise ResourceExhausted(
-                            f"{path} has more than {MAX_ENTRIES} entries", remedy="list it with a command in the VM"
-                        )
+        async with (
+            deadline(TIMEOUT_S, "listing the directory"),
+            aclosing(files.list_directory(link.connection, path)) as entries,
+        ):
+            async for entry in entries:
+                found.append(entry)
+                if len(found) > MAX_ENTRIES:
+                    raise ResourceExhausted(
+                        f"{path} has more than {MAX_ENTRIES} entries", remedy="list it with a command in the VM"
+                    )
         return tuple(sorted(found, key=lambda entry: entry.name))
 
     async def read(self, vm: str, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
