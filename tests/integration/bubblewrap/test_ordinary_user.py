@@ -51,14 +51,14 @@ async def test_as_an_ordinary_user(file: str, tmp_path: Path) -> None:
     base = Path(f"/var/tmp/aetherium-test-{os.getpid()}-{file}")
     base.mkdir()
     os.chown(base, UID, UID)
-    inside = {**environment(), "TMPDIR": str(base)}
+    inside = {**environment(), "TMPDIR": str(base), "AETHERIUM_TEST_PYTHON": python}
     words = [*AS_USER, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(base / "t")]
     try:
         process = await asyncio.create_subprocess_exec(
             *words,
             str(Path(__file__).with_name(file)),
             cwd=ROOT,
-            env={**environment(), "TMPDIR": str(base)},
+            env=inside,
             stdout=subprocess.PIPE,
         )
         output, _ = await process.communicate()
