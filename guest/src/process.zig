@@ -13,6 +13,8 @@ const View = @import("view.zig").View;
 
 /// How long others may hold the pipes of a process that has ended.
 const held_pipe_ns = 100 * std.time.ns_per_ms;
+/// How long the end of a channel may wait to be told together with the end of the process, which mostly follows at once.
+const late_eof_ns = 5 * std.time.ns_per_ms;
 
 pub const Process = struct {
     agent: *Agent,
@@ -30,6 +32,8 @@ pub const Process = struct {
     views: std.DoublyLinkedList = .{},
     timeout: loops.Timer = .{ .due = onTimeout },
     held_pipe: loops.Timer = .{ .due = onHeldPipe },
+    late_eof: loops.Timer = .{ .due = onLateEof },
+    tell_eof: bool = false,
     started_ns: u64 = 0,
     started: u64 = 0,
     duration: u64 = 0,
@@ -72,6 +76,7 @@ pub const Process = struct {
     pub fn destroy(process: *Process) void {
         process.agent.loop.disarm(&process.timeout);
         process.agent.loop.disarm(&process.held_pipe);
+        process.agent.loop.disarm(&process.late_eof);
         process.stdin.close();
         for (&process.channels) |*channel| {
             process.agent.unscheduleRead(channel);
@@ -98,11 +103,18 @@ pub const Process = struct {
         for (&process.channels) |*channel| channel.abandon();
     }
 
+    fn onLateEof(timer: *loops.Timer) void {
+        const process: *Process = @fieldParentPtr("late_eof", timer);
+        process.tell_eof = true;
+        process.wakeViews();
+    }
+
     /// The kernel reported its end.
     pub fn reaped(process: *Process, status: u32) void {
         process.ended = true;
+        process.tell_eof = true;
         process.agent.processes.running -= 1;
-        process.duration = sys.monotonic() - process.started;
+        process.duration = sys.monotonic() -| process.started;
         if (linux.W.IFEXITED(status)) {
             process.exit_code = linux.W.EXITSTATUS(status);
         } else {
@@ -110,6 +122,7 @@ pub const Process = struct {
             process.exit_code = 128 + process.signal;
         }
         process.agent.loop.disarm(&process.timeout);
+        process.agent.loop.disarm(&process.late_eof);
         process.stdin.close();
         for (&process.channels) |*channel| channel.drain();
         process.agent.loop.arm(&process.held_pipe, sys.monotonic() + held_pipe_ns);
@@ -118,6 +131,9 @@ pub const Process = struct {
 
     /// A channel was closed, or the process ended: maybe that was the last thing.
     pub fn channelClosed(process: *Process) void {
+        if (!process.tell_eof and !process.late_eof.armed) {
+            process.agent.loop.arm(&process.late_eof, sys.monotonic() + late_eof_ns);
+        }
         process.wakeViews();
         if (process.complete or !process.ended) return;
         for (&process.channels) |*channel| if (channel.open) return;
@@ -183,7 +199,7 @@ pub const Process = struct {
         }
         object.boolean("timed_out", process.timed_out);
         object.int("started_ns", process.started_ns);
-        object.int("duration_ns", if (process.ended) process.duration else sys.monotonic() - process.started);
+        object.int("duration_ns", if (process.ended) process.duration else sys.monotonic() -| process.started);
         object.int("stdout_bytes", process.channels[0].ring.written);
         object.int("stderr_bytes", process.channels[1].ring.written);
         object.int("stdout_start", process.channels[0].ring.start);

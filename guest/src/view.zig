@@ -72,6 +72,7 @@ pub const View = struct {
     }
 
     fn conclude(view: *View) Pump {
+        if (!view.process.tell_eof) return .idle;
         for (&view.process.channels, 0..) |*channel, index| {
             if (channel.open or view.eof_sent[index] or view.offsets[index] < channel.ring.written) continue;
             view.eof_sent[index] = true;

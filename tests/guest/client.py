@@ -106,6 +106,16 @@ class Stream:
     def grant(self, count: int) -> None:
         self.client.send(Frame(FrameType.WINDOW, self.number, struct.pack("<I", count)))
 
+    def wait_held(self, count: int) -> None:
+        """Wait until so many bytes of DATA and EVENT lie in the inbox; then no more may come for now."""
+        while self.held() < count:
+            self.client.receive(DEADLINE_S)
+        self.client.ping()
+        assert self.held() == count
+
+    def held(self) -> int:
+        return sum(len(frame.payload) for frame in self.inbox if frame.type in (FrameType.DATA, FrameType.EVENT))
+
     def collect(self, *, reply: bool = True, grant: bool = True, deadline_s: float = DEADLINE_S) -> Result:
         """Read until END. Raises GuestError when an ERROR ends the stream."""
         result = Result()
@@ -139,10 +149,11 @@ class Stream:
 class Client:
     """A connection to the agent that has exchanged HELLO."""
 
-    def __init__(self, path: Path, *, greet: bool = True) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, where: Path | socket.socket, *, greet: bool = True) -> None:
+        self.socket = where if isinstance(where, socket.socket) else socket.socket(socket.AF_UNIX)
         self.socket.settimeout(DEADLINE_S)
-        self.socket.connect(str(path))
+        if isinstance(where, Path):
+            self.socket.connect(str(where))
         self.decoder = Decoder()
         self.streams: dict[int, Stream] = {}
         self.control: deque[Frame] = deque()

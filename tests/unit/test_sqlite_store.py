@@ -42,7 +42,7 @@ def database(state_dir: Path) -> sqlite3.Connection:
     return sqlite3.connect(state_dir / "aetherium.db", isolation_level=None)
 
 
-async def opening(state_dir: Path, config: Config = Config()) -> AetheriumError:  # noqa: B008
+async def opening(state_dir: Path, config: Config = Config()) -> AetheriumError:
     with pytest.raises(AetheriumError) as caught:
         async with open_(config, state_dir=state_dir):
             pass

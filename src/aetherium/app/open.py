@@ -8,8 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from aetherium.app.config import load, state_dir
+from aetherium.app.config import load, provider_options, state_dir
 from aetherium.app.drivers import DriverPool, open_provider
+from aetherium.app.logs import logging_to
 from aetherium.app.registry import REGISTRY
 from aetherium.core.engine import Engine, open_engine
 from aetherium.model.config import Config
@@ -25,12 +26,15 @@ async def open_(
     driver: str | None = None,
     isolation: Isolation | str | None = None,
     recover: bool = True,
+    log: bool = False,
     environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Engine]:
     """Open the engine in this process.
 
     ``config`` is a Config, a file's path, or None for the usual places. ``driver`` and ``isolation`` override what it
-    says. ``recover`` settles at once every VM whose record may be out of date (else each when it is asked for).
+    says. ``recover`` settles at once every VM whose record may be out of date (else each when it is asked for). ``log``
+    sends the engine's own log lines to the configured provider; standard output is the caller's, so ``stdout`` then
+    means standard error. Without it they are Python's, under the logger ``aetherium``.
     Raises ConfigInvalid with every problem, PermissionDenied for a state directory that cannot be written.
     """
     environ = os.environ if environ is None else environ
@@ -44,6 +48,11 @@ async def open_(
     directory = state_dir(None if state_directory is None else Path(state_directory), environ, os.getuid())
     prepare_state_directory(directory)
     async with AsyncExitStack() as stack:
+        if log:
+            sink = await stack.enter_async_context(
+                open_provider("logging", config.logging.provider, _off_stdout(config), state_dir=directory)
+            )
+            await stack.enter_async_context(logging_to(sink, config.logging.level))
         store = await stack.enter_async_context(
             open_provider("storage", config.storage.provider, config, state_dir=directory)
         )
@@ -54,6 +63,14 @@ async def open_(
         yield await stack.enter_async_context(
             open_engine(store=store, bus=bus, drivers=drivers, vmm=config.vmm, recover=recover)
         )
+
+
+def _off_stdout(config: Config) -> Config:
+    if config.logging.provider != "stdout":
+        return config
+    options = provider_options(config, "logging", "stdout", REGISTRY)
+    assert options is not None
+    return replace(config, logging=replace(config.logging, options={"stdout": replace(options, stream="stderr")}))
 
 
 def prepare_state_directory(directory: Path) -> None:

@@ -50,6 +50,25 @@ def names(section: str) -> tuple[str, ...]:
     return (*BUILT_IN[section], *sorted(foreign(section).keys() - BUILT_IN[section].keys()))
 
 
+class _Section(Mapping[str, str | None]):
+    """The ``Config`` of every provider of a section; other people's providers are looked for only when it must be."""
+
+    def __init__(self, section: str) -> None:
+        self._section = section
+
+    def __getitem__(self, name: str) -> str:
+        module = module_of(self._section, name)
+        if module is None:
+            raise KeyError(name)
+        return f"{module}:Config"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(names(self._section))
+
+    def __len__(self) -> int:
+        return len(names(self._section))
+
+
 class _ConfigTypes(Mapping[str, Mapping[str, str | None]]):
     """Where each provider's ``Config`` is. Looked up late: a configuration without files needs none of it."""
 
@@ -61,8 +80,7 @@ class _ConfigTypes(Mapping[str, Mapping[str, str | None]]):
     def __getitem__(self, section: str) -> Mapping[str, str | None]:
         if section in self._no_options:
             return self._no_options[section]
-        modules = {**foreign(section), **BUILT_IN[section]}
-        return {name: f"{module}:Config" for name, module in modules.items()}
+        return _Section(section)
 
     def __iter__(self) -> Iterator[str]:
         return iter((*BUILT_IN, *self._no_options))

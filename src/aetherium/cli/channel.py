@@ -29,7 +29,7 @@ def out(text: str) -> None:
 
 def err(text: str) -> None:
     """Write a line to standard error; when that is gone there is nobody left to tell."""
-    try:
+    try:  # noqa: SIM105 (contextlib is not worth its import here)
         write_all(STDERR, encoded(text + "\n"))
     except OSError:
         pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -141,10 +141,8 @@ class _Background:
 
 
 async def _quietly(work: Coroutine[Any, Any, None]) -> None:
-    try:
+    with suppress(AetheriumError):
         await work
-    except AetheriumError:
-        pass
 
 
 @asynccontextmanager

@@ -51,6 +51,8 @@ class Options:
     ] = False
 
 
+DEFAULTS = Options()
+
 Copies = Annotated[
     tuple[parsing.CopySpec, ...],
     Parameter(
@@ -59,6 +61,7 @@ Copies = Annotated[
         group=MACHINE,
         converter=each(parsing.copy),
         n_tokens=1,
+        accepts_keys=False,
         help="Copy a file or directory into the VM before the command runs.",
     ),
 ]
@@ -109,7 +112,8 @@ class Machine:
     ] = None
     pids_limit: Annotated[int | None, Parameter(metavar="N", help="Most processes and threads at once.")] = None
     label: Annotated[
-        list[str] | None, Parameter(name=["--label", "-l"], metavar="NAME=VALUE", help="A label; 'vm list' can ask for it.")
+        list[str] | None,
+        Parameter(name=["--label", "-l"], metavar="NAME=VALUE", help="A label; 'vm list' can ask for it."),
     ] = None
     mount: Annotated[
         tuple[Mount, ...],
@@ -117,6 +121,7 @@ class Machine:
             metavar="SRC:DST[:ro]",
             converter=each(parsing.mount),
             n_tokens=1,
+            accepts_keys=False,
             help="Let the VM see a directory or file of this host.",
         ),
     ] = NOTHING
@@ -148,3 +153,6 @@ class Machine:
             timeout_s=timeout_s,
             ephemeral=ephemeral,
         )
+
+
+ANY_MACHINE = Machine()

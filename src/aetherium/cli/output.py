@@ -26,7 +26,10 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print columns, aligned by spaces: good to read, good to cut."""
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
     show_lines(
-        ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [headings, *rows]]
+        [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in [headings, *rows]
+        ]
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from aetherium.cli.channel import STDERR, is_terminal
@@ -26,10 +26,8 @@ async def progress(words: str, *, delay_s: float = DELAY_S) -> AsyncIterator[Non
         yield
     finally:
         spinner.cancel()
-        try:
+        with suppress(asyncio.CancelledError):
             await spinner
-        except asyncio.CancelledError:
-            pass
 
 
 async def _spin(words: str, delay_s: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -14,6 +14,8 @@ from aetherium.cli.channel import err
 from aetherium.cli.execute import execute
 from aetherium.cli.foreground import Connection
 from aetherium.cli.options import (
+    ANY_MACHINE,
+    DEFAULTS,
     NOTHING,
     Copies,
     Env,
@@ -45,8 +47,8 @@ def run(
     timeout: Timeout = None,
     copy: Copies = NOTHING,
     keep: Annotated[bool, Parameter(help="Keep the VM when the command has ended.")] = False,
-    machine: Machine = Machine(),
-    options: Options = Options(),
+    machine: Machine = ANY_MACHINE,
+    options: Options = DEFAULTS,
 ) -> int:
     """Run a command in a VM of its own, and delete the VM when it ends.
 
@@ -104,10 +106,8 @@ async def _create(here: Session, stack: AsyncExitStack, config: VMConfig, *, kee
 
 
 async def _delete(here: Session, vm_id: str) -> None:
-    try:
+    with suppress(NotFound):  # somebody else deleted it
         await uncancelled(here.engine.vms.delete(vm_id))
-    except NotFound:
-        pass  # somebody else deleted it
 
 
 async def _explain(here: Session, vm: VM, error: GuestUnreachable) -> None:

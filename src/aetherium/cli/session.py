@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -34,6 +36,14 @@ def run(options: Options, body: Body, *, recover: bool = False) -> int:
     return guarded(lambda: asyncio.run(_work(options, body, recover)), json=options.json, verbose=options.verbose)
 
 
+def _wants_log(options: Options) -> bool:
+    """Say whether the engine's log lines are to be seen; else what matters in them comes as errors."""
+    if options.verbose or "AETHERIUM_LOG_LEVEL" in os.environ:
+        return True
+    logging.getLogger("aetherium").addHandler(logging.NullHandler())
+    return False
+
+
 async def _work(options: Options, body: Body, recover: bool) -> int:
     interrupts = Interrupts()
     with interrupts.listening():
@@ -43,6 +53,7 @@ async def _work(options: Options, body: Body, recover: bool) -> int:
             driver=options.driver,
             isolation=options.isolation,
             recover=recover,
+            log=_wants_log(options),
         ) as engine:
             return await body(Session(engine, options, interrupts))
     raise AssertionError("a session ends with an exit code or an error")

@@ -9,6 +9,7 @@ import select
 import stat
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 from aetherium.cli.errors import OutputFailed
 
@@ -34,9 +35,9 @@ async def chunks(fd: int) -> AsyncIterator[bytes]:
 
 async def _readable(fd: int) -> None:
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
+    ready: asyncio.Future[None] = loop.create_future()
     try:
-        loop.add_reader(fd, lambda: ready.done() or ready.set_result(None))
+        loop.add_reader(fd, _settle, ready)
     except PermissionError:
         await asyncio.sleep(0)  # a regular file: always ready
         return
@@ -44,6 +45,11 @@ async def _readable(fd: int) -> None:
         await ready
     finally:
         loop.remove_reader(fd)
+
+
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 class Writer:
@@ -93,10 +99,8 @@ class Writer:
                 written.set_exception(error if isinstance(error, BrokenPipeError) else OutputFailed(error))
 
         def tell(error: OSError | None) -> None:
-            try:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(done, error)
-            except RuntimeError:
-                pass  # the loop is closed: nobody waits any more
 
         self._work.put((view, tell))
         await written

@@ -8,7 +8,17 @@ from cyclopts import Parameter
 
 from aetherium.cli import parsing, session
 from aetherium.cli.argv import UsageError
-from aetherium.cli.options import MACHINE, NOTHING, Copies, Env, Machine, Options, one
+from aetherium.cli.options import (
+    ANY_MACHINE,
+    DEFAULTS,
+    MACHINE,
+    NOTHING,
+    Copies,
+    Env,
+    Machine,
+    Options,
+    one,
+)
 from aetherium.cli.output import show_json, show_lines
 from aetherium.cli.progress import progress
 from aetherium.cli.session import Session
@@ -20,7 +30,9 @@ def create(
     ] = None,
     /,
     *,
-    start: Annotated[bool, Parameter(name="--start", negative="--no-start", group=MACHINE, help="Start it too.")] = True,
+    start: Annotated[
+        bool, Parameter(name="--start", negative="--no-start", group=MACHINE, help="Start it too.")
+    ] = True,
     timeout: Annotated[
         float | None,
         Parameter(
@@ -32,8 +44,8 @@ def create(
     ] = None,
     env: Env = None,
     copy: Copies = NOTHING,
-    machine: Machine = Machine(),
-    options: Options = Options(),
+    machine: Machine = ANY_MACHINE,
+    options: Options = DEFAULTS,
 ) -> int:
     """Create a VM, start it, and print its id."""
     if copy and not start:

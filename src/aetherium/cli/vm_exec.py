@@ -12,7 +12,17 @@ from aetherium.cli.argv import UsageError
 from aetherium.cli.channel import STDIN, is_terminal
 from aetherium.cli.execute import execute
 from aetherium.cli.foreground import Connection
-from aetherium.cli.options import NOTHING, Env, Interactive, Options, Timeout, Tty, User, VmName, Workdir
+from aetherium.cli.options import (
+    DEFAULTS,
+    Env,
+    Interactive,
+    Options,
+    Timeout,
+    Tty,
+    User,
+    VmName,
+    Workdir,
+)
 from aetherium.cli.output import show_json, show_lines
 from aetherium.cli.session import Session
 from aetherium.model.command import Command
@@ -33,7 +43,7 @@ def exec_(
         bool, Parameter(name=["--detach", "-d"], help="Leave it running in the background; print its id.")
     ] = False,
     timeout: Timeout = None,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """Run a command in a VM, with the exit codes of ``aetherium run``."""
     if not command:
@@ -78,7 +88,7 @@ def shell(
     env: Env = None,
     workdir: Workdir = None,
     user: User = None,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """Open a shell in a VM: bash where there is one, else sh."""
     if not is_terminal(STDIN):

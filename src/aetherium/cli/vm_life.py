@@ -9,7 +9,11 @@ from cyclopts import Parameter
 
 from aetherium.cli import parsing, session
 from aetherium.cli.errors import show_error
-from aetherium.cli.options import Options, one
+from aetherium.cli.options import (
+    DEFAULTS,
+    Options,
+    one,
+)
 from aetherium.cli.output import show_json, show_lines
 from aetherium.cli.progress import progress
 from aetherium.cli.session import Session
@@ -20,7 +24,7 @@ from aetherium.model.vm import VM
 Names = Annotated[str, Parameter(metavar="VM", required=True, help="Ids or names.")]
 
 
-def start(*vms: Names, options: Options = Options()) -> int:
+def start(*vms: Names, options: Options = DEFAULTS) -> int:
     """Start VMs; their files are as they were."""
     return _each(options, vms, "starting", lambda engine, vm: engine.start(vm))
 
@@ -37,7 +41,7 @@ def stop(
         ),
     ] = 10.0,
     force: Annotated[bool, Parameter(name=["--force", "-f"], help="SIGKILL at once.")] = False,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """Stop VMs; their files stay."""
     return _each(
@@ -48,12 +52,12 @@ def stop(
     )
 
 
-def pause(*vms: Names, options: Options = Options()) -> int:
+def pause(*vms: Names, options: Options = DEFAULTS) -> int:
     """Stop the processors of VMs; their memory stays."""
     return _each(options, vms, "pausing", lambda engine, vm: engine.pause(vm))
 
 
-def resume(*vms: Names, options: Options = Options()) -> int:
+def resume(*vms: Names, options: Options = DEFAULTS) -> int:
     """Let paused VMs go on."""
     return _each(options, vms, "resuming", lambda engine, vm: engine.resume(vm))
 
@@ -63,7 +67,7 @@ def delete(
     force: Annotated[
         bool, Parameter(name=["--force", "-f"], help="Do not mind VMs that do not exist; running ones end anyway.")
     ] = False,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """End VMs at once if they run, and forget them with their files."""
     return _each(options, vms, "deleting", _delete, missing_ok=force)

@@ -8,7 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from aetherium.cli import parsing, session
-from aetherium.cli.options import NOTHING, Options, VmName
+from aetherium.cli.options import (
+    DEFAULTS,
+    Options,
+    VmName,
+)
 from aetherium.cli.output import ago, show_facts, show_json, show_lines, show_table, span
 from aetherium.cli.session import Session
 from aetherium.core.engine import Engine
@@ -20,18 +24,20 @@ def list_(
     label: Annotated[
         list[str] | None, Parameter(name=["--label", "-l"], metavar="NAME=VALUE", help="Only VMs with this label.")
     ] = None,
-    state: Annotated[list[VMState], Parameter(help="Only VMs in this state.")] = None,
+    state: Annotated[list[VMState] | None, Parameter(help="Only VMs in this state.")] = None,
     all: Annotated[  # noqa: A002
         bool, Parameter(name=["--all", "-a"], help="VMs in every state; this is what is listed anyway.")
     ] = False,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], help="Print ids only.")] = False,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> int:
     """List VMs, oldest first."""
     wanted = parsing.labels(label or ())
 
     async def body(here: Session) -> int:
-        found = await every_vm(here.engine, labels=wanted, states=() if all else tuple(state or ()), driver=options.driver)
+        found = await every_vm(
+            here.engine, labels=wanted, states=() if all else tuple(state or ()), driver=options.driver
+        )
         if options.json:
             from aetherium.model.serial import vm_to_json
 
@@ -39,9 +45,7 @@ def list_(
         elif quiet:
             show_lines([vm.id for vm in found])
         else:
-            show_table(
-                ("ID", "NAME", "STATE", "DRIVER", "ISOLATION", "IMAGE", "CREATED"), [_row(vm) for vm in found]
-            )
+            show_table(("ID", "NAME", "STATE", "DRIVER", "ISOLATION", "IMAGE", "CREATED"), [_row(vm) for vm in found])
         return 0
 
     return session.run(options, body, recover=True)
@@ -73,7 +77,7 @@ def _row(vm: VM) -> tuple[str, ...]:
     )
 
 
-def status(vm: VmName, /, *, options: Options = Options()) -> int:
+def status(vm: VmName, /, *, options: Options = DEFAULTS) -> int:
     """Show a VM: what it is, whether it answers, and why it ended if it did."""
 
     async def body(here: Session) -> int:

@@ -32,11 +32,20 @@ class Connections:
         self._on_lost = on_lost
         self._links: dict[str, Link] = {}
         self._opening: dict[str, asyncio.Lock] = {}
+        self._held: set[str] = set()
 
     def peek(self, vm_id: str) -> Link | None:
-        """Return the open connection to a VM, if there is one."""
+        """Return the open connection to a VM, if there is one and the VM is not paused."""
         link = self._links.get(vm_id)
-        return link if link is not None and link.connection.is_open else None
+        return link if link is not None and link.connection.is_open and vm_id not in self._held else None
+
+    def hold(self, vm_id: str) -> None:
+        """Lend nobody the connection to a VM that is paused; what uses it already waits for the VM to go on."""
+        self._held.add(vm_id)
+
+    def release(self, vm_id: str) -> None:
+        """Undo ``hold``."""
+        self._held.discard(vm_id)
 
     async def get(self, vm: VM, handle: Handle) -> Link:
         """Return a connection whose agent has said HELLO. Raises GuestUnreachable."""
@@ -69,6 +78,7 @@ class Connections:
     async def drop(self, vm_id: str) -> None:
         """Close the connection to a VM; ``on_lost`` is not told."""
         self._opening.pop(vm_id, None)
+        self._held.discard(vm_id)
         link = self._links.pop(vm_id, None)
         if link is not None:
             await link.connection.close()

@@ -59,7 +59,7 @@ class _Watch:
 
     async def _settle(self, recovery: Recovery, vm_id: str) -> None:
         try:
-            await recovery.settle_by_id(vm_id, timeout_s=_SETTLE_TIMEOUT_S)
+            await recovery.settle_lost(vm_id, timeout_s=_SETTLE_TIMEOUT_S)
         except AetheriumError as error:
             _log.warning("lost VM not settled", extra={"vm": vm_id, "error": error.message})
 

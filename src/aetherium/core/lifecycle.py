@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from aetherium._util.clock import Clock
 from aetherium._util.ids import new_id
@@ -19,7 +19,7 @@ from aetherium.core.deadline import deadline
 from aetherium.core.guest import client as guest
 from aetherium.core.journal import Journal, Step
 from aetherium.core.placement import Drivers, Placement
-from aetherium.core.recovery import Recovery
+from aetherium.core.recovery import Recovery, expiry
 from aetherium.model.config import VMDefaults
 from aetherium.model.errors import (
     AetheriumError,
@@ -108,6 +108,11 @@ class Lifecycle:
             )
         if config.mounts and not capabilities.can_mount:
             raise Unsupported(f"driver {driver.name} cannot mount host directories", remedy="copy the files in instead")
+        if config.image not in (None, DEFAULT_IMAGE) and not capabilities.images:
+            raise Unsupported(
+                f"driver {driver.name} cannot run images: its VMs see the host's programs",
+                remedy="leave the image out, or choose a driver that has images",
+            )
         if config.disk_mib is not None:
             raise Unsupported(f"driver {driver.name} cannot bound a VM's disk", remedy="leave the disk size out")
         return VM(
@@ -175,6 +180,7 @@ class Lifecycle:
         async with deadline(timeout_s, "starting the VM"), self._locked(vm_id) as record:
             if record.vm.state is VMState.RUNNING:
                 return record.vm
+            advance(record.vm.state, VMEvent.START, vm_id=record.vm.id)  # refused before anything is begun
             driver = await self._.drivers.get(record.vm.driver)
             try:
                 record = await self._launch(driver, record, Step.START_LAUNCH, Step.START_DONE)
@@ -197,26 +203,27 @@ class Lifecycle:
         record = await self._.journal.begin(record, step, starting)
         arguments: list[str] = []
         if starting.timeout_s:
-            arguments += ["--ttl-s", f"{max(1, round(starting.timeout_s))}"]
+            arguments += ["--ttl-s", f"{math.ceil(starting.timeout_s)}"]
         if starting.ephemeral:
             arguments += ["--linger-s", str(EPHEMERAL_LINGER_S)]
+        # Taken before the agent starts to count: when the agent ends the VM for its age, that age is past for us too.
+        expires_at = expiry(starting, self._.clock.now())
         started = await driver.start(starting, agent_args=tuple(arguments))
         await self._.connections.get(starting, started.handle)
-        now = self._.clock.now()
         running = replace(
             starting,
             state=advance(starting.state, VMEvent.STARTED, vm_id=starting.id),
             limits_enforced=started.limits_enforced,
-            started_at=now,
-            expires_at=now + timedelta(seconds=starting.timeout_s) if starting.timeout_s else None,
+            started_at=self._.clock.now(),
+            expires_at=expires_at,
         )
         return await self._.journal.settle(record, done, running, handle=started.handle)
 
     async def _undo_start(self, driver: VMOrchestrator, vm_id: str, evidence: str) -> None:
-        await self._.connections.drop(vm_id)
         record = await self._.store.get_vm(vm_id)
         if record.vm.state not in (VMState.STARTING, VMState.RUNNING):
-            return  # it was refused before anything was begun
+            return  # cancelled before anything was begun
+        await self._.connections.drop(vm_id)
         handle = record.handle or await driver.find(record.vm)
         if handle is not None:
             await driver.stop(record.vm, handle)
@@ -254,6 +261,7 @@ class Lifecycle:
         try:
             if was_paused:
                 await driver.resume(record.vm, _handle(record))
+                self._.connections.release(record.vm.id)
             link = await self._.connections.get(record.vm, _handle(record))
             async with deadline(grace_s + 5, "the agent's shutdown"):
                 await guest.shutdown(link.connection, grace_s=grace_s)
@@ -283,7 +291,12 @@ class Lifecycle:
                 raise Unsupported(f"driver {driver.name} cannot pause a VM", remedy="stop it instead")
             paused = replace(record.vm, state=advance(record.vm.state, VMEvent.PAUSE, vm_id=record.vm.id))
             record = await self._.journal.begin(record, Step.PAUSE_FREEZE)
-            await uncancelled(driver.pause(record.vm, _handle(record)))
+            self._.connections.hold(record.vm.id)
+            try:
+                await uncancelled(driver.pause(record.vm, _handle(record)))
+            except AetheriumError:
+                self._.connections.release(record.vm.id)
+                raise
             record = await self._.journal.settle(record, Step.PAUSE_DONE, paused, handle=record.handle)
             await self._.announcer.vm("paused", paused)
             return record.vm
@@ -297,6 +310,7 @@ class Lifecycle:
             resumed = replace(record.vm, state=advance(record.vm.state, VMEvent.RESUME, vm_id=record.vm.id))
             record = await self._.journal.begin(record, Step.RESUME_THAW)
             await uncancelled(driver.resume(record.vm, _handle(record)))
+            self._.connections.release(record.vm.id)
             record = await self._.journal.settle(record, Step.RESUME_DONE, resumed, handle=record.handle)
             await self._.announcer.vm("resumed", resumed)
             return record.vm

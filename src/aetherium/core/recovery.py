@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from aetherium._util.clock import Clock
 from aetherium._util.procinfo import is_alive
@@ -26,6 +28,7 @@ from aetherium.ports.vmm import Handle, Presence, VMOrchestrator
 
 _log = logging.getLogger(__name__)
 _ADOPT_TIMEOUT_S = 5.0
+_GOING_S = 2.0
 _UNSETTLED = frozenset({VMState.STARTING, VMState.RUNNING, VMState.PAUSED, VMState.STOPPING})
 
 
@@ -91,7 +94,13 @@ class Recovery:
         handle = await driver.find(record.vm)
         if handle is not None and await self._answers(record, handle):
             now = self._clock.now()
-            vm = replace(record.vm, state=VMState.RUNNING, started_at=record.vm.started_at or now, stop_reason=None)
+            vm = replace(
+                record.vm,
+                state=VMState.RUNNING,
+                started_at=record.vm.started_at or now,
+                expires_at=record.vm.expires_at or expiry(record.vm, now),
+                stop_reason=None,
+            )
             settled = await self._journal.settle(record, Step.RECOVER_DONE, vm, handle=handle)
             await self._announcer.vm("started", vm, recovered=True)
             return settled
@@ -159,15 +168,27 @@ class Recovery:
                 return None
             return await self.settle(record)
 
+    async def settle_lost(self, vm_id: str, *, timeout_s: float) -> None:
+        """Settle a VM whose connection ended. Mostly its machine is about to be gone: give it that moment."""
+        try:
+            record = await self._store.get_vm(vm_id)
+        except NotFound:
+            return
+        if record.handle is not None and record.pending is None:
+            driver = await self._drivers.get(record.vm.driver)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GOING_S):
+                    await driver.wait(record.vm, record.handle)
+        await self.settle_by_id(vm_id, timeout_s=timeout_s)
+
     async def recover(self) -> None:
         """Settle every VM that may not be what its record says. VMs that somebody works on right now are left alone."""
         async for record in self.records(VMFilter()):
             if record.pending is None and record.vm.state not in _UNSETTLED and not self._is_abandoned(record):
                 continue
-            if record.pending is None and not await self._has_changed(record):
-                continue
             try:
-                await self.settle_by_id(record.vm.id, timeout_s=0)
+                if record.pending is not None or await self._has_changed(record):
+                    await self.settle_by_id(record.vm.id, timeout_s=0)
             except DeadlineExceeded:
                 pass  # its lock is held: alive and being worked on
             except AetheriumError as error:
@@ -177,10 +198,7 @@ class Recovery:
         """Look without the lock whether settling would change anything: it mostly would not."""
         if record.handle is None or self._is_abandoned(record):
             return True
-        try:
-            driver = await self._drivers.get(record.vm.driver)
-        except AetheriumError:
-            return False
+        driver = await self._drivers.get(record.vm.driver)
         observed = await driver.inspect(record.vm, record.handle)
         now = self._clock.now()
         if record.vm.expires_at is not None and now >= record.vm.expires_at:
@@ -238,3 +256,8 @@ class Recovery:
                 return Reaped(driver.name, vm_id, reason)
         except DeadlineExceeded:
             return None
+
+
+def expiry(vm: VM, started_at: datetime) -> datetime | None:
+    """Return when a VM that starts at ``started_at`` is to end; None for never."""
+    return started_at + timedelta(seconds=vm.timeout_s) if vm.timeout_s else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
@@ -132,7 +132,7 @@ class VMs:
 
     async def stream(
         self, vm: str, command: Command, *, stdin: Input | None = None, key: str | None = None
-    ) -> AsyncIterator[Output | ExitStatus]:
+    ) -> AsyncGenerator[Output | ExitStatus, None]:
         """Run a command and yield its output as it comes, then its ExitStatus. Leaving early kills the command.
 
         A reader that falls behind slows the command down; memory stays bounded.

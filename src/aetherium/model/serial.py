@@ -8,7 +8,6 @@ raises InvalidArgument that names the field.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias, TypeVar
@@ -325,12 +324,12 @@ def _without_none(data: dict[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in data.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
 class _Reader:
     """Typed access to the fields of one JSON object; missing and null are the same."""
 
-    what: str
-    data: JsonObject
+    def __init__(self, what: str, data: JsonObject) -> None:
+        self.what = what
+        self.data = data
 
     def text(self, name: str) -> str:
         return self._need(name, self.optional_text(name))

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 VERSION: Final = 1
 HEADER: Final = struct.Struct("<IIBBH")
@@ -44,18 +43,18 @@ class FrameType(IntEnum):
 STDOUT: Final = 0
 STDERR: Final = 1
 
-_CONNECTION_TYPES: Final = frozenset({FrameType.HELLO, FrameType.PING, FrameType.PONG})
-_LIMITS_FROM_GUEST: Final[dict[int, tuple[int, int]]] = {
-    FrameType.HELLO: (2, MAX_CONTROL),
-    FrameType.PING: (0, MAX_PING),
-    FrameType.PONG: (0, MAX_PING),
-    FrameType.REPLY: (2, MAX_CONTROL),
-    FrameType.ERROR: (2, MAX_CONTROL),
-    FrameType.DATA: (1, MAX_DATA),
-    FrameType.EOF: (0, 0),
-    FrameType.WINDOW: (4, 4),
-    FrameType.END: (2, MAX_CONTROL),
-    FrameType.EVENT: (2, MAX_CONTROL),
+# Type, least and most bytes of payload, whether it is on stream 0, greatest flags.
+_FROM_GUEST: Final[dict[int, tuple[FrameType, int, int, bool, int]]] = {
+    FrameType.HELLO: (FrameType.HELLO, 2, MAX_CONTROL, True, 0),
+    FrameType.PING: (FrameType.PING, 0, MAX_PING, True, 0),
+    FrameType.PONG: (FrameType.PONG, 0, MAX_PING, True, 0),
+    FrameType.REPLY: (FrameType.REPLY, 2, MAX_CONTROL, False, 0),
+    FrameType.ERROR: (FrameType.ERROR, 2, MAX_CONTROL, False, 0),
+    FrameType.DATA: (FrameType.DATA, 1, MAX_DATA, False, STDERR),
+    FrameType.EOF: (FrameType.EOF, 0, 0, False, STDERR),
+    FrameType.WINDOW: (FrameType.WINDOW, 4, 4, False, 0),
+    FrameType.END: (FrameType.END, 2, MAX_CONTROL, False, 0),
+    FrameType.EVENT: (FrameType.EVENT, 2, MAX_CONTROL, False, 0),
 }
 
 
@@ -63,8 +62,7 @@ class ProtocolError(Exception):
     """The peer broke the protocol; the connection is of no more use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame. ``flags`` is the channel of ``DATA`` and ``EOF``."""
 
     type: FrameType
@@ -78,17 +76,19 @@ def encode(frame: Frame) -> bytes:
     return HEADER.pack(len(frame.payload), frame.stream, frame.type, frame.flags, 0) + frame.payload
 
 
-def check_header(length: int, stream: int, kind: int, flags: int, reserved: int) -> None:
-    """Raise ProtocolError unless a guest may send a frame with this header."""
-    limits = _LIMITS_FROM_GUEST.get(kind)
-    if limits is None:
+def check_header(length: int, stream: int, kind: int, flags: int, reserved: int) -> FrameType:
+    """Return the type of a frame with this header. Raises ProtocolError unless a guest may send it."""
+    rule = _FROM_GUEST.get(kind)
+    if rule is None:
         raise ProtocolError(f"frame type {kind} is not one a guest may send")
-    if not limits[0] <= length <= limits[1]:
-        raise ProtocolError(f"{FrameType(kind).name} frame of {length} bytes; allowed are {limits[0]} to {limits[1]}")
-    if (kind in _CONNECTION_TYPES) != (stream == 0):
-        raise ProtocolError(f"{FrameType(kind).name} frame on stream {stream}")
-    if flags > (STDERR if kind in (FrameType.DATA, FrameType.EOF) else 0) or reserved:
-        raise ProtocolError(f"{FrameType(kind).name} frame with unknown flags")
+    name, least, most, is_on_connection, most_flags = rule
+    if not least <= length <= most:
+        raise ProtocolError(f"{name.name} frame of {length} bytes; allowed are {least} to {most}")
+    if is_on_connection != (stream == 0):
+        raise ProtocolError(f"{name.name} frame on stream {stream}")
+    if flags > most_flags or reserved:
+        raise ProtocolError(f"{name.name} frame with unknown flags")
+    return name
 
 
 class Decoder:
@@ -112,20 +112,20 @@ class Decoder:
                 if len(self._pending) < HEADER.size:
                     continue
                 length, stream, kind, flags, reserved = HEADER.unpack_from(self._pending)
-                check_header(length, stream, kind, flags, reserved)
+                name = check_header(length, stream, kind, flags, reserved)
                 if len(self._pending) == HEADER.size + length:
                     payload = bytes(memoryview(self._pending)[HEADER.size :])
                     self._pending = bytearray()
-                    yield Frame(FrameType(kind), stream, payload, flags)
+                    yield Frame(name, stream, payload, flags)
         position, end = 0, len(view)
         while end - position >= HEADER.size:
             length, stream, kind, flags, reserved = HEADER.unpack_from(view, position)
-            check_header(length, stream, kind, flags, reserved)
+            name = check_header(length, stream, kind, flags, reserved)
             stop = position + HEADER.size + length
             if stop > end:
                 break
             payload = bytes(view[position + HEADER.size : stop])
             position = stop
-            yield Frame(FrameType(kind), stream, payload, flags)
+            yield Frame(name, stream, payload, flags)
         if position < end:
             self._pending += view[position:]

@@ -3,8 +3,6 @@
 Needs pytest-asyncio in auto mode. Each wait for an event has a deadline of ``patience_s``.
 """
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio
@@ -87,7 +85,7 @@ class BusConformance:
     @pytest.mark.parametrize(
         ("pattern", "expected"),
         [
-            ("*", ["vm", "vm.started", "vm.stopped", "vm.started.again", "vms.x", "task.started"]),
+            ("*", ["vm", "vm.started", "vm.stopped", "vm.started.again", "vms.x", "my.vm.x"]),
             ("vm.*", ["vm.started", "vm.stopped", "vm.started.again"]),
             ("vm.started", ["vm.started"]),
             ("vm.st*", ["vm.started", "vm.stopped", "vm.started.again"]),
@@ -99,7 +97,7 @@ class BusConformance:
         ],
     )
     async def test_patterns(self, bus: EventBus, pattern: str, expected: list[str]) -> None:
-        kinds = ["vm", "vm.started", "vm.stopped", "vm.started.again", "vms.x", "task.started"]
+        kinds = ["vm", "vm.started", "vm.stopped", "vm.started.again", "vms.x", "my.vm.x"]
         last = pattern.replace("*", "last")
         async with bus.subscribe(pattern) as events:
             await self.publish(bus, *(event(number, kind) for number, kind in enumerate([*kinds, last])))

@@ -1,7 +1,7 @@
 """What a test needs of its host: skipped at a desk, failed where it was promised.
 
-``AETHERIUM_REQUIRE`` is a comma-separated list of names. CI sets it to what its runner has, so that "skipped everywhere"
-cannot pass as green.
+``AETHERIUM_REQUIRE`` is a comma-separated list of names. CI sets it to what its runner has, so that "skipped
+everywhere" cannot pass as green.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 ``store_durable`` for stores that outlive their process. Needs pytest-asyncio in auto mode, and Hypothesis.
 """
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio
@@ -28,7 +26,7 @@ def record(vm_id: str, *, key: str | None = None, name: str | None = None, after
     return VMRecord(vm=vm(vm_id, name=name, after_s=after_s), key=key)
 
 
-async def all_ids(store: StateStore, where: VMFilter = VMFilter(), *, limit: int = 1000) -> list[str]:  # noqa: B008
+async def all_ids(store: StateStore, where: VMFilter = VMFilter(), *, limit: int = 1000) -> list[str]:
     """Return the ids of all VMs, page by page."""
     found: list[str] = []
     after = None

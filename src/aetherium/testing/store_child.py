@@ -1,9 +1,10 @@
 """The processes that the suite of durable stores starts: ``python -m aetherium.testing.store_child ACT NAME COUNT``,
 with the pickled opener on stdin.
 
-``open``: open, say so on stdout, close. ``count``: add 1 to label ``n`` of VM NAME, COUNT times, by compare and swap.
-``count-locked``: the same, each under lock NAME and never expecting a conflict. ``hold``: take lock NAME, say so, wait
-for the end of stdin. ``insert``: insert VMs NAME-0, NAME-1, ..., COUNT of them, and say each when it is there.
+``open``: say ``ready`` on stdout, wait for a line, open, say so, close. ``count``: add 1 to label ``n`` of VM NAME,
+COUNT times, by compare and swap. ``count-locked``: the same, each under lock NAME and never expecting a conflict.
+``hold``: take lock NAME, say so, wait for the end of stdin. ``insert``: insert VMs NAME-0, NAME-1, ..., COUNT of them,
+and say each when it is there.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ async def count(store: StateStore, name: str, times: int, *, locked: bool = Fals
 
 
 async def _main(opener: Opener, act: str, name: str, times: int) -> None:
+    if act == "open":
+        _say("ready")
+        sys.stdin.buffer.readline()
     async with opener() as store:
         if act in ("count", "count-locked"):
             await count(store, name, times, locked=act == "count-locked")
@@ -61,5 +65,5 @@ def _say(word: str) -> None:
 
 
 if __name__ == "__main__":
-    opener = pickle.load(sys.stdin.buffer)  # noqa: S301 (our own parent wrote it)
+    opener = pickle.load(sys.stdin.buffer)
     asyncio.run(_main(opener, sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -4,8 +4,6 @@ A provider's test file subclasses ``DurableStoreConformance``; its ``opener`` op
 pickled (a partial of a module's function), so that other processes open it too.
 """
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio
@@ -70,6 +68,10 @@ class DurableStoreConformance(StoreConformance):
     async def test_processes_that_open_a_new_store_at_once_all_get_it(self, opener: Opener) -> None:
         async with AsyncExitStack() as stack:
             children = [await stack.enter_async_context(child(opener, "open")) for _ in range(6)]
+            assert [await read_word(process) for process in children] == ["ready"] * 6
+            for process in children:
+                assert process.stdin is not None
+                process.stdin.write(b"\n")
             for process in children:
                 assert (await read_word(process), await process.wait()) == ("open", 0)
         async with opener() as store:

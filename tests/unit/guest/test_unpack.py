@@ -207,6 +207,11 @@ def test_devices_are_left_out_and_dangerous_bits_dropped(destination: Path) -> N
     assert stat.S_IMODE((destination / "sticky").stat().st_mode) == 0o700
 
 
+def test_times_of_directories_survive_what_comes_into_them_later(destination: Path) -> None:
+    extract(destination, directory("a"), directory("a/b"), directory("c"), entry("a/b/file"), entry("c/file"))
+    assert [(destination / name).stat().st_mtime for name in ("a", "a/b", "c")] == [5, 5, 5]
+
+
 def test_a_directory_that_was_there_keeps_its_mode(destination: Path) -> None:
     (destination / "a").mkdir(parents=True)
     (destination / "a").chmod(0o711)

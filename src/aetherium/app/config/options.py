@@ -16,7 +16,7 @@ def provider_options(config: Config, section: str, name: str, registry: Registry
     value = getattr(config, section)
     if name in value.options:
         return value.options[name]
-    if name not in registry.names(section):
+    if name not in registry.table.get(section, ()):
         known = ", ".join(registry.names(section))
         raise ConfigInvalid((f"{section}.provider: unknown provider {name!r}; known are: {known}",))
     try:

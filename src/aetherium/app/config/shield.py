@@ -38,18 +38,17 @@ def shield(text: str) -> Shielded:
     table = {ord(char): other for char, other in zip(_INDICATORS, spare, strict=True)}
     parts, at = [], 0
     while match := _OPENING.search(text, at):
-        end = _end(text, match.end())
-        stop = match.end() if end is None else end
+        end, is_whole = _end(text, match.end())
         parts.append(text[at : match.start()])
-        piece = text[match.start() : stop]
-        parts.append(piece if end is None else piece.translate(table))
-        at = stop
+        piece = text[match.start() : end]
+        parts.append(piece.translate(table) if is_whole else piece)
+        at = end
     parts.append(text[at:])
     return Shielded("".join(parts), {ord(other): char for char, other in zip(_INDICATORS, spare, strict=True)})
 
 
-def _end(text: str, at: int) -> int | None:
-    """Return where the ``${`` whose name ends at ``at`` is over; None when that is not on its line."""
+def _end(text: str, at: int) -> tuple[int, bool]:
+    """Return where the ``${`` whose name ends at ``at`` is over, and True; or the end of the line, and False."""
     depth = 1
     while at < len(text) and text[at] != "\n":
         if text.startswith("${", at):
@@ -59,5 +58,5 @@ def _end(text: str, at: int) -> int | None:
         depth -= text[at] == "}"
         at += 1
         if not depth:
-            return at
-    return None
+            return at, True
+    return at, False

@@ -11,7 +11,6 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, closing, contextmanager, suppress
-from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -66,7 +65,6 @@ class _Errand:
         self.cancel()
         if self._portal.is_own_thread():
             return  # a forgotten iterator or context, collected in the loop's thread: that must not wait for itself
-        self.ended.wait()
         while not (answer := self._answers.get()).last:
             pass
         if not isinstance(answer.error, asyncio.CancelledError):
@@ -78,23 +76,25 @@ class _Errand:
 
     def check(self, answer: _Answer) -> None:
         """Raise the answer's error, if it is one."""
-        if answer.error is None:
+        # Taken out of the answer and then out of this frame: else error, traceback and frames keep one another alive.
+        error, answer.error = answer.error, None
+        if error is None:
             return
         try:
-            if isinstance(answer.error, asyncio.CancelledError) and self._portal.is_closed:
+            if isinstance(error, asyncio.CancelledError) and self._portal.is_closed:
                 raise self._portal.closed_error()
-            raise answer.error
+            raise error
         finally:
-            del answer, self  # else the traceback, this frame and the error keep one another alive
+            del error
 
     # For the loop.
 
-    def begin(self, work: Callable[[_Errand], Coroutine[Any, Any, Any]], context: Context) -> None:
-        """Start the task."""
+    def begin(self, work: Callable[[_Errand], Coroutine[Any, Any, Any]]) -> None:
+        """Start the task; ``post`` has brought the context variables of the thread."""
         if self._portal.is_closed:  # nobody would cancel it any more
             self.end(_Answer(error=self._portal.closed_error()))
             return
-        self._task = asyncio.get_running_loop().create_task(self._run(work), context=context)
+        self._task = asyncio.get_running_loop().create_task(self._run(work))
         self._task.add_done_callback(self._done)
 
     async def _run(self, work: Callable[[_Errand], Coroutine[Any, Any, Any]]) -> _Answer:
@@ -104,10 +104,10 @@ class _Errand:
             return _Answer(error=error)
 
     def _cancel(self) -> None:
-        if self._task is None:  # posted before this, it would be here: the thread was interrupted before it could
-            self.end(_Answer(error=asyncio.CancelledError()))
-        else:
+        if self._task is not None:
             self._task.cancel()
+        elif not self.ended.is_set():  # ``begin`` would be here: the thread was interrupted before it posted it
+            self.end(_Answer(error=asyncio.CancelledError()))
 
     def _done(self, task: asyncio.Task[_Answer]) -> None:
         self.end(_Answer(error=asyncio.CancelledError()) if task.cancelled() else task.result())
@@ -154,11 +154,13 @@ class Portal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.is_closed = True
-        self.post(self._stop.set)
         try:
+            self.is_closed = True
+            self.post(self._stop.set)
             self._ended.wait()
         except BaseException:
+            self.is_closed = True
+            self.post(self._stop.set)
             self._ended.wait()
             raise
         self._thread.join()
@@ -168,11 +170,14 @@ class Portal:
     def _serve(self) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # at its end it cancels and collects all
-                runner.run(self._stop.wait())
+                try:
+                    runner.run(self._stop.wait())
+                except BaseException as error:
+                    self._failure = error
+                self.is_closed = True
         except BaseException as error:
             self._failure = error
         finally:
-            self.is_closed = True
             for errand in list(self._errands):
                 errand.end(_Answer(error=self.closed_error()))
             self._ended.set()
@@ -247,11 +252,14 @@ class Portal:
                 errand.ended.wait()
 
     def _let_go(self, errand: _Errand, error: BaseException | None) -> None:
-        answer = errand.ask(errand.heard.put_nowait, error)
-        if not (isinstance(answer.error, asyncio.CancelledError) and self.is_closed):
-            errand.check(answer)
-        elif error is not None:  # another thread closed the portal, and this context with it: nothing is left to leave
-            raise error
+        try:
+            answer = errand.ask(errand.heard.put_nowait, error)
+            if not (isinstance(answer.error, asyncio.CancelledError) and self.is_closed):
+                errand.check(answer)
+            elif error is not None:  # another thread closed the portal, and with it this context
+                raise error
+        finally:
+            del error
 
     def _begin(self, work: Callable[[_Errand], Coroutine[Any, Any, Any]]) -> tuple[_Errand, _Answer]:
         if self.is_own_thread():
@@ -261,7 +269,7 @@ class Portal:
         if self.is_closed:  # looked at after the line above: who closes the portal ends what stands there
             self.forget(errand)
             raise self.closed_error()
-        return errand, errand.exchange(errand.begin, work, copy_context())
+        return errand, errand.exchange(errand.begin, work)
 
     # For errands.
 

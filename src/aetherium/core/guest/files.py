@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -26,7 +26,7 @@ async def stat(connection: GuestConnection, path: str, *, follow: bool = True) -
         return _entry(reply)
 
 
-async def list_directory(connection: GuestConnection, path: str) -> AsyncIterator[FileEntry]:
+async def list_directory(connection: GuestConnection, path: str) -> AsyncGenerator[FileEntry, None]:
     """Yield a directory's entries in no order, without ``.`` and ``..``. Raises NotFound, InvalidArgument."""
     async for item in events(connection, "dir", {"path": guest_path(path)}):
         with connection.distrust():
@@ -38,7 +38,7 @@ async def list_directory(connection: GuestConnection, path: str) -> AsyncIterato
 
 async def read(
     connection: GuestConnection, path: str, *, offset: int = 0, length: int | None = None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield a file's bytes from ``offset``, at most ``length`` of them, in pieces of at most 64 KiB."""
     if offset < 0 or (length is not None and length < 0):
         raise InvalidArgument("offset and length of a read cannot be negative")
@@ -77,16 +77,11 @@ async def write(
         "parents": parents,
     }
     async with replied(connection, "write", fields) as stream:
-        sent = 0
         if isinstance(data, bytes | bytearray | memoryview):
             sent = memoryview(data).nbytes
             await stream.send(data)
         else:
-            async for chunk in data:
-                sent += memoryview(chunk).nbytes
-                await stream.send(chunk)
-                if not stream.is_open:
-                    break
+            sent = await send_all(stream, data)
         end = await end_of_sending(stream)
         if end.integer("bytes") != sent:
             raise ProtocolError("another number of bytes than were sent")
@@ -160,6 +155,21 @@ class Watch:
 def watch(connection: GuestConnection, path: str, *, recursive: bool = False) -> Watch:
     """Return the changes under a path: iterate over them, at best inside ``async with``. Raises NotFound there."""
     return Watch(connection, {"path": guest_path(path), "recursive": recursive})
+
+
+async def send_all(stream: Stream, chunks: AsyncIterable[Chunk]) -> int:
+    """Send what an iterable yields, stop when the guest ends the stream, close a generator. Return the bytes sent."""
+    sent = 0
+    try:
+        async for chunk in chunks:
+            sent += memoryview(chunk).nbytes
+            await stream.send(chunk)
+            if not stream.is_open:
+                break
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()  # else it would stay suspended, with its files open, until it is collected
+    return sent
 
 
 async def end_of_sending(stream: Stream) -> Payload:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _CHARGED = frozenset({FrameType.DATA, FrameType.EVENT})
 _AFTER_REPLY = frozenset({FrameType.DATA, FrameType.EOF})
 _LAST = frozenset({FrameType.ERROR, FrameType.END})
-_SMALL = 4096  # DATA is joined up to this size
+_SMALL = 1024  # DATA is joined up to this size
 _MANY_FRAMES = 1024
 _MAX_FRAMES = 65536  # no EVENT of ours is as short as a window divided by this
 

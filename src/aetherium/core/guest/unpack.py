@@ -46,7 +46,7 @@ class _OpenDirectory:
     name: bytes
     fd: int
     is_new: bool
-    mtime_ns: int | None = None
+    key: int  # a hash of its path
 
 
 @dataclass(slots=True)
@@ -73,7 +73,9 @@ class Unpacker:
         self._reader = TarReader()
         self._entries = 0
         self._bytes = 0
-        self._made: set[int] = set()  # hashes of the names of files unpacked: those that a hard link may name
+        # Hashes stand for paths in both, so that a million entries with long names stay small.
+        self._made: set[int] = set()  # files unpacked: those that a hard link may name
+        self._times: dict[int, int] = {}  # of directories made: set whenever one is left, for its contents changed it
         self._path: list[_OpenDirectory] = []
         self._file: _OpenFile | None = None
 
@@ -147,7 +149,7 @@ class Unpacker:
             self._enter(parts)
             if parts and self._path[-1].is_new:
                 os.fchmod(self._path[-1].fd, member.mode & 0o777 | 0o700)
-                self._path[-1].mtime_ns = member.mtime_ns
+                self._times[self._path[-1].key] = member.mtime_ns
             return
         if not parts:
             raise InvalidArgument(f"the archive's entry {_shown(member.name)} has no name")
@@ -215,7 +217,7 @@ class Unpacker:
             common += 1
         self._leave_directories(common)
         for part in parts[common:]:
-            parent = self._path[-1].fd if self._path else self._root
+            parent, key = (self._path[-1].fd, self._path[-1].key) if self._path else (self._root, 0)
             is_new = False
             try:
                 fd = os.open(part, _DIRECTORY, dir_fd=parent)
@@ -223,17 +225,16 @@ class Unpacker:
                 os.mkdir(part, dir_fd=parent)
                 is_new = True
                 fd = os.open(part, _DIRECTORY, dir_fd=parent)
-            self._path.append(_OpenDirectory(part, fd, is_new))
+            self._path.append(_OpenDirectory(part, fd, is_new, hash((key, part))))
         return self._path[-1].fd if self._path else self._root
 
     def _leave_directories(self, keep: int) -> None:
         while len(self._path) > keep:
             directory = self._path.pop()
-            try:
-                if directory.mtime_ns is not None:
-                    os.utime(directory.fd, ns=(directory.mtime_ns, directory.mtime_ns))
-            finally:
-                os.close(directory.fd)
+            if (mtime_ns := self._times.get(directory.key)) is not None:
+                with suppress(OSError):  # a time is not worth failing for
+                    os.utime(directory.fd, ns=(mtime_ns, mtime_ns))
+            os.close(directory.fd)
 
 
 async def unpack(

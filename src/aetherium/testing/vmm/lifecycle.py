@@ -1,5 +1,7 @@
 """The walk through a VM's life, and what is refused on the way."""
 
+# ruff: noqa: D102 (a test's name says what it says)
+
 from __future__ import annotations
 
 import pytest
@@ -9,7 +11,7 @@ from aetherium.model.command import Command
 from aetherium.model.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
 from aetherium.model.vm import VM, VMConfig, VMState
 from aetherium.testing.vmm.bench import Bench
-from aetherium.testing.vmm.watched import WatchedDriver
+from aetherium.testing.watched import WatchedDriver
 
 
 class LifecycleChecks(Bench):
@@ -82,7 +84,7 @@ class LifecycleChecks(Bench):
     async def test_nothing_is_made_of_a_refused_request(self, engine: Engine, driver: WatchedDriver) -> None:
         for wrong in ({"cpus": 0}, {"memory_mib": 1}, {"pids": 1}, {"timeout_s": -1}, {"id": "../x"}, {"name": "A b"}):
             with pytest.raises(InvalidArgument):
-                await engine.vms.create(VMConfig(**wrong))  # type: ignore[arg-type]
+                await engine.vms.create(VMConfig(**wrong))
         assert driver.calls == []
         assert await driver.leftovers() == frozenset()
 
