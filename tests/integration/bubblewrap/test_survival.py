@@ -21,7 +21,7 @@ from aetherium.model.vm import VM, Network
 from aetherium.ports.vmm import Handle, Observed, Presence
 from aetherium.testing.vmm import Openers
 from aetherium.testing.vmm.bench import within
-from aetherium.testing.vmm.watched import WatchedDriver
+from aetherium.testing.watched import WatchedDriver
 from tests.integration.bubblewrap.bench import BubblewrapBench, ask, new_vm, openers
 
 ROOT = Path(__file__).parents[3]
