@@ -170,7 +170,9 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -217,7 +219,9 @@ class Client:
 
     def run(self, *argv: str | bytes, id: str | None = None, deadline_s: float = DEADLINE_S, **fields: Any) -> Result:
         """Run a command to its end."""
-        stream = self.open("exec", id=id or f"run-{self.last + 1}-{time.monotonic_ns()}", argv=[os_string(a) for a in argv], **fields)
+        stream = self.open(
+            "exec", id=id or f"run-{self.last + 1}-{time.monotonic_ns()}", argv=[os_string(a) for a in argv], **fields
+        )
         return stream.collect(deadline_s=deadline_s)
 
     def ping(self, payload: bytes = b"ping") -> None:

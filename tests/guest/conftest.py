@@ -48,7 +48,15 @@ class Agent:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(self.path))
             listener.listen(64)
-            command = [binary, "serve", "--listen-fd", str(listener.fileno()), "--workdir", str(self.workdir), *options]
+            command = [
+                str(binary),
+                "serve",
+                "--listen-fd",
+                str(listener.fileno()),
+                "--workdir",
+                str(self.workdir),
+                *options,
+            ]
             self.process = subprocess.Popen(command, pass_fds=[listener.fileno()], stdin=subprocess.DEVNULL, env=env)
 
     def connect(self, *, greet: bool = True) -> Client:

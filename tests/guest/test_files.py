@@ -88,7 +88,7 @@ class TestStat:
             client.call("remove", path="/dev/shm/far", missing_ok=True)
 
     def test_name_that_is_not_utf8(self, client: Client, work: Path) -> None:
-        raw = b"\xff\xfe\n\"\\"
+        raw = b'\xff\xfe\n"\\'
         (Path(os.fsdecode(os.fsencode(work) + b"/" + raw))).touch()
         assert os_bytes(client.call("stat", path=os_string(raw))["name"]) == raw
 

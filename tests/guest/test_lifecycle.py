@@ -98,7 +98,9 @@ def test_linger_can_be_cleared(start: Callable[..., Agent]) -> None:
 def test_shutdown_asks_first(start: Callable[..., Agent]) -> None:
     agent = start()
     client = agent.connect()
-    running = client.open("exec", id="p", argv=["sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done"])
+    running = client.open(
+        "exec", id="p", argv=["sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done"]
+    )
     running.expect(FrameType.REPLY)
     running.next()
     ending = client.open("shutdown")
@@ -245,7 +247,7 @@ def test_inherited_descriptors_are_closed(binary: Path, tmp_path: Path) -> None:
     listener.listen()
     secret = os.open(tmp_path, os.O_RDONLY)
     others = [os.dup(secret) for _ in range(20)]
-    command = [binary, "serve", "--listen-fd", str(listener.fileno())]
+    command = [str(binary), "serve", "--listen-fd", str(listener.fileno())]
     process = subprocess.Popen(command, pass_fds=[listener.fileno(), secret, *others])
     try:
         with Client(tmp_path / "s") as client:
@@ -271,12 +273,14 @@ def test_processes_of_the_same_user_cannot_reach_into_the_agent(binary: Path, tm
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        command = [binary, "serve", "--listen-fd", str(listener.fileno()), "--workdir", "/"]
+        command = [str(binary), "serve", "--listen-fd", str(listener.fileno()), "--workdir", "/"]
         process = subprocess.Popen(command, pass_fds=[listener.fileno()], user=12345, group=12345, extra_groups=[])
     try:
         with Client(path) as client:
             assert client.hello["uid"] == 12345
-            result = client.run("sh", "-c", f"ls /proc/{process.pid}/fd; cat /proc/{process.pid}/environ; cat /proc/{process.pid}/mem")
+            result = client.run(
+                "sh", "-c", f"ls /proc/{process.pid}/fd; cat /proc/{process.pid}/environ; cat /proc/{process.pid}/mem"
+            )
             assert result.stdout == b"" and result.stderr.count(b"ermission denied") == 3
             own = client.run("sh", "-c", "ls /proc/self/fd; cat /proc/self/environ")
             assert own.stdout and not own.stderr
@@ -306,7 +310,7 @@ def test_listen_binds_a_private_socket(binary: Path, tmp_path: Path) -> None:
     stale.bind(str(path))
     stale.close()
     inode = path.stat().st_ino, path.stat().st_ctime_ns
-    process = subprocess.Popen([binary, "serve", "--listen", path, "--workdir", str(tmp_path / "missing")])
+    process = subprocess.Popen([str(binary), "serve", "--listen", str(path), "--workdir", str(tmp_path / "missing")])
     try:
         deadline = time.monotonic() + 10
         while True:
@@ -318,7 +322,10 @@ def test_listen_binds_a_private_socket(binary: Path, tmp_path: Path) -> None:
         assert (path.stat().st_ino, path.stat().st_ctime_ns) != inode
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert client.hello["workdir"] == "/"
-        assert client.run("sh", "-c", "umask").stdout.strip() == subprocess.run(["sh", "-c", "umask"], capture_output=True).stdout.strip()
+        assert (
+            client.run("sh", "-c", "umask").stdout.strip()
+            == subprocess.run(["sh", "-c", "umask"], capture_output=True).stdout.strip()
+        )
         client.open("shutdown").collect()
         assert process.wait(10) == 0
         client.close()
@@ -328,7 +335,7 @@ def test_listen_binds_a_private_socket(binary: Path, tmp_path: Path) -> None:
 
 def test_stdio(binary: Path) -> None:
     ours, theirs = socket.socketpair()
-    process = subprocess.Popen([binary, "serve", "--stdio"], stdin=theirs, stdout=theirs)
+    process = subprocess.Popen([str(binary), "serve", "--stdio"], stdin=theirs.fileno(), stdout=theirs.fileno())
     theirs.close()
     with ours:
         client = Client(ours)
@@ -338,7 +345,7 @@ def test_stdio(binary: Path) -> None:
 
 
 def test_stdio_over_two_pipes(binary: Path) -> None:
-    process = subprocess.Popen([binary, "serve", "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen([str(binary), "serve", "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     request = b'{"op":"exec","id":"x","argv":["head","-c","900000","/dev/zero"]}'
     frames = encode(Frame(FrameType.HELLO, 0, b'{"version":1}')) + encode(Frame(FrameType.REQUEST, 1, request))
     assert process.stdin is not None and process.stdout is not None
@@ -346,7 +353,7 @@ def test_stdio_over_two_pipes(binary: Path) -> None:
     process.stdin.flush()
     decoder, received, ended = Decoder(), 0, False
     while not ended:
-        for frame in decoder.feed(process.stdout.read1(65536)):
+        for frame in decoder.feed(os.read(process.stdout.fileno(), 65536)):
             received += len(frame.payload) if frame.type is FrameType.DATA else 0
             ended = ended or frame.type is FrameType.END
     assert received == 900_000
@@ -369,7 +376,7 @@ def test_stdio_over_two_pipes(binary: Path) -> None:
     ],
 )
 def test_wrong_command_line(binary: Path, arguments: list[str]) -> None:
-    done = subprocess.run([binary, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
+    done = subprocess.run([str(binary), *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
     assert done.returncode == 2 and b"usage" in done.stderr
 
 
@@ -394,7 +401,7 @@ def unshared(*options: str) -> list[str] | None:
 def test_thaw_sets_the_host_name(binary: Path, tmp_path: Path) -> None:
     if (prefix := unshared("--uts")) is None:
         pytest.skip("no namespaces here")
-    process = subprocess.Popen([*prefix, binary, "serve", "--listen", tmp_path / "s"])
+    process = subprocess.Popen([*prefix, str(binary), "serve", "--listen", str(tmp_path / "s")])
     try:
         client = wait_for(tmp_path / "s")
         assert client.call("thaw", hostname="woken")["hostname"] is True
@@ -423,14 +430,16 @@ class TestFirstProcess:
         prefix = unshared("--pid", "--fork", "--kill-child", *options)
         if prefix is None:
             pytest.skip("no namespaces here")
-        process = subprocess.Popen([*prefix, binary, "serve", "--listen", tmp_path / "s"])
+        process = subprocess.Popen([*prefix, str(binary), "serve", "--listen", str(tmp_path / "s")])
         return process, wait_for(tmp_path / "s")
 
     def test_reaps_and_shuts_down(self, binary: Path, tmp_path: Path) -> None:
         process, client = self.run_as_init(binary, tmp_path, "--mount-proc")
         try:
             assert client.hello["pid"] == 1
-            pid = int(client.run("sh", "-c", "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo $!").stdout)
+            pid = int(
+                client.run("sh", "-c", "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo $!").stdout
+            )
             assert pid > 1
             assert client.call("metrics")["processes"] >= 2
             result = client.open("shutdown", grace_ms=50).collect()

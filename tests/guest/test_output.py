@@ -115,7 +115,14 @@ def test_attach_from_an_offset(client: Client) -> None:
 
 def test_overwritten_bytes_are_reported(client: Client) -> None:
     text = numbers(20_000)
-    stream = client.open("exec", id="p", argv=["sh", "-c", "read go; " + COUNTER.format(count=20_000)], ring_bytes=4096, stdin=True, background=True)
+    stream = client.open(
+        "exec",
+        id="p",
+        argv=["sh", "-c", "read go; " + COUNTER.format(count=20_000)],
+        ring_bytes=4096,
+        stdin=True,
+        background=True,
+    )
     stream.expect(FrameType.REPLY)
     stream.send(b"go\n")
     stream.cancel()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
@@ -24,11 +28,18 @@ from aetherium.testing.vmm import Openers
 from aetherium.testing.vmm.bench import Bench
 from aetherium.testing.vmm.watched import WatchedDriver
 
+# The copy of /etc is kept on purpose; the census is not to see it where there is no home to keep it in.
+CACHE = os.environ.get("AETHERIUM_TEST_CACHE", "")
+if not CACHE:
+    CACHE = os.environ["AETHERIUM_TEST_CACHE"] = tempfile.mkdtemp(prefix="aetherium-test-cache-")
+    os.chmod(CACHE, 0o755)
+    atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+
 
 def openers(**settings: Any) -> Openers:
     """Return how to open this driver and its surroundings."""
     return Openers(
-        driver=partial(bubblewrap.open_, bubblewrap.Config(**settings)),
+        driver=partial(bubblewrap.open_, bubblewrap.Config(cache_dir=CACHE, **settings)),
         store=partial(store.open_, store.Config()),
         bus=partial(bus.open_, bus.Config()),
         durable_store=partial(sqlite.open_, sqlite.Config()),

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aetherium.drivers.vmm import bubblewrap
 from aetherium.drivers.vmm.bubblewrap import launch
-from tests.integration.bubblewrap.bench import new_vm
+from tests.integration.bubblewrap.bench import new_vm, openers
 
 
 def die() -> None:
@@ -42,7 +41,7 @@ async def main(state_dir: Path, vm_id: str, moment: str) -> None:
     if name:
         wrap = {"before": dying_before, "after": dying_after}[when]
         setattr(launch, name, wrap(getattr(launch, name)))
-    async with bubblewrap.open_(bubblewrap.Config(), state_dir=state_dir) as driver:
+    async with openers().driver(state_dir=state_dir) as driver:
         vm = new_vm(vm_id)
         await driver.create(vm)
         started = await driver.start(vm)

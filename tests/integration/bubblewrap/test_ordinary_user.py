@@ -35,7 +35,8 @@ def interpreter() -> str | None:
 
 def environment() -> dict[str, str]:
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT), *(each for each in sys.path if "site-packages" in each)])
-    return {**os.environ, "PYTHONPATH": path, "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
+    ours = {name: value for name, value in os.environ.items() if name != "AETHERIUM_TEST_CACHE"}
+    return {**ours, "PYTHONPATH": path, "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @pytest.mark.timeout(300)
@@ -50,10 +51,15 @@ async def test_as_an_ordinary_user(file: str, tmp_path: Path) -> None:
     base = Path(f"/var/tmp/aetherium-test-{os.getpid()}-{file}")
     base.mkdir()
     os.chown(base, UID, UID)
+    inside = {**environment(), "TMPDIR": str(base)}
     words = [*AS_USER, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(base / "t")]
     try:
         process = await asyncio.create_subprocess_exec(
-            *words, str(Path(__file__).with_name(file)), cwd=ROOT, env=environment(), stdout=subprocess.PIPE
+            *words,
+            str(Path(__file__).with_name(file)),
+            cwd=ROOT,
+            env={**environment(), "TMPDIR": str(base)},
+            stdout=subprocess.PIPE,
         )
         output, _ = await process.communicate()
     finally:

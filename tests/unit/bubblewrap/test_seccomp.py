@@ -21,9 +21,10 @@ def ask(arch: str, number: int, *args: int) -> int | str:
 
 def number(arch: str, name: str) -> int:
     column = list(syscalls.AUDIT_ARCH).index(arch)
-    found = getattr(syscalls, name, None) or syscalls.DENIED[name]
-    assert found[column] is not None
-    return int(found[column])
+    numbers: tuple[int | None, int | None] = getattr(syscalls, name, None) or syscalls.DENIED[name]
+    found = numbers[column]
+    assert found is not None
+    return found
 
 
 arches = pytest.mark.parametrize("arch", ARCHES)

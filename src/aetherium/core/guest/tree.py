@@ -57,7 +57,8 @@ async def download(
 ) -> TreeCount:
     """Copy a file or directory out of the VM. What the VM sends can write nothing outside ``destination``.
 
-    Files in the way are replaced. After a failure what was already unpacked stays, except the file under way.
+    A Path cannot end in ``/``: to put a file into a directory that is still missing, make that first. Files in the way
+    are replaced. After a failure what was already unpacked stays, except the file under way.
     """
     entry = await files.stat(connection, source)
     limits = limits or UnpackLimits()

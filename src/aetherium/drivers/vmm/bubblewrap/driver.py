@@ -158,6 +158,8 @@ class Bubblewrap:
                     init = next((each for each in found if each.is_agent), None)
                     if init is not None:
                         return self._adopted(vm, disk, init.process, found)
+                    if all(each.is_init for each in found):
+                        break  # whoever should have let it begin is gone
                     await asyncio.sleep(delay)
         await uncancelled(asyncio.to_thread(self._undo, disk))
         return None

@@ -61,6 +61,7 @@ def spawn(fds: Descriptors, order: Order, tools: Tools) -> Launched:
     console = fds.keep(
         os.open(order.disk.console, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
     )
+    order.disk.unlock()
     staging = Staging(fds, apart=order.uid is not None)
     mounts = user_mounts.opened(fds, order.vm.mounts, order.state_dir)
     user_mounts.prepare(order.disk, order.uid, mounts)
