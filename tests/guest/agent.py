@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from client import Client, Closed
+from tests.guest.client import Client, Closed
 
 
 class Agent:

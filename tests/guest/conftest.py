@@ -13,8 +13,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from agent import Agent
-from client import Client
+from tests.guest.agent import Agent
+from tests.guest.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,10 +7,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from agent import Agent
-from client import Client, GuestError, Json, os_bytes, os_string
 
 from aetherium.protocol.frames import GUEST_WINDOW, Frame, FrameType
+from tests.guest.agent import Agent
+from tests.guest.client import Client, GuestError, Json, os_bytes, os_string
 
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 
