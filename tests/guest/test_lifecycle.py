@@ -259,6 +259,8 @@ def test_inherited_descriptors_are_closed(binary: Path, tmp_path: Path) -> None:
         assert process.wait(10) == 0
     finally:
         process.kill()
+        process.wait()
+        listener.close()
         for descriptor in (secret, *others):
             os.close(descriptor)
 
@@ -447,7 +449,9 @@ class TestFirstProcess:
             client.close()
             assert process.wait(10) == 0
         finally:
+            client.close()
             process.kill()
+            process.wait()
 
     def test_works_without_proc(self, binary: Path, tmp_path: Path) -> None:
         process, client = self.run_as_init(binary, tmp_path, "--mount")
@@ -466,7 +470,9 @@ class TestFirstProcess:
             client.close()
             assert process.wait(10) == 0
         finally:
+            client.close()
             process.kill()
+            process.wait()
 
 
 def test_signals_of_the_terminal_kind_do_not_harm(agent: Agent, client: Client) -> None:
