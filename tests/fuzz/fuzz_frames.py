@@ -19,7 +19,7 @@ def decode(pieces: list[bytes]) -> tuple[list[Frame], str | None]:
     try:
         for piece in pieces:
             for frame in decoder.feed(piece):
-                frames.append(frame)  # noqa: PERF402
+                frames.append(frame)
     except ProtocolError as error:
         return frames, str(error)
     return frames, None

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from client import Client, GuestError, os_string
-from conftest import Agent
 
 from aetherium.protocol.frames import FrameType
+from tests.guest.agent import Agent
+from tests.guest.client import Client, GuestError, os_string
 
 
 def test_stdout_and_stderr_are_apart(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import struct
@@ -10,22 +11,70 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from client import Client
-from conftest import Agent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aetherium.protocol.frames import HEADER, Frame, FrameType, encode
+from tests.guest.agent import Agent
+from tests.guest.client import Client
 
-OPERATIONS = (
-    "exec attach signal resize list stat dir read write mkdir move remove chmod upload download watch connect "
-    "ports metrics configure thaw"
-).split()
-FIELDS = (
-    "id argv env cwd user tty stdin timeout_ms ring_bytes rlimits background stdout_offset stderr_offset signal "
-    "rows cols path follow offset length mode append parents uid gid source destination recursive missing_ok "
-    "port host entropy"
-).split()
+OPERATIONS = [
+    "exec",
+    "attach",
+    "signal",
+    "resize",
+    "list",
+    "stat",
+    "dir",
+    "read",
+    "write",
+    "mkdir",
+    "move",
+    "remove",
+    "chmod",
+    "upload",
+    "download",
+    "watch",
+    "connect",
+    "ports",
+    "metrics",
+    "configure",
+    "thaw",
+]
+FIELDS = [
+    "id",
+    "argv",
+    "env",
+    "cwd",
+    "user",
+    "tty",
+    "stdin",
+    "timeout_ms",
+    "ring_bytes",
+    "rlimits",
+    "background",
+    "stdout_offset",
+    "stderr_offset",
+    "signal",
+    "rows",
+    "cols",
+    "path",
+    "follow",
+    "offset",
+    "length",
+    "mode",
+    "append",
+    "parents",
+    "uid",
+    "gid",
+    "source",
+    "destination",
+    "recursive",
+    "missing_ok",
+    "port",
+    "host",
+    "entropy",
+]
 
 scalars = (
     st.none()
@@ -92,10 +141,8 @@ def test_any_frames(shared: Agent, sent: list[tuple[tuple[FrameType, bytes], int
             data += encode(Frame(kind, number, payload))
         elif number:
             data += encode(Frame(kind, max(1, number - back), payload))
-    try:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         hostile.socket.sendall(data)
-    except (BrokenPipeError, ConnectionResetError):
-        pass
     settle(shared, hostile)
 
 
@@ -109,10 +156,8 @@ def test_any_frames(shared: Agent, sent: list[tuple[tuple[FrameType, bytes], int
 )
 def test_any_header(shared: Agent, length: int, stream: int, kind: int, flags: int, rest: bytes) -> None:
     hostile = Client(shared.path)
-    try:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         hostile.socket.sendall(HEADER.pack(length, stream, kind, flags, 0) + rest)
-    except (BrokenPipeError, ConnectionResetError):
-        pass
     settle(shared, hostile)
 
 

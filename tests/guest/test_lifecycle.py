@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from client import Client, GuestError
-from conftest import Agent
 
 from aetherium.protocol.frames import Decoder, Frame, FrameType, encode
+from tests.guest.agent import Agent
+from tests.guest.client import Client, GuestError
 
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 

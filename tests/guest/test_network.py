@@ -8,9 +8,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from client import Client, GuestError, Stream
 
 from aetherium.protocol.frames import GUEST_WINDOW, FrameType
+from tests.guest.client import Client, GuestError, Stream
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import os
 import struct
 
 import pytest
-from client import Client, Closed, GuestError
-from conftest import Agent
 
 from aetherium.protocol.frames import HEADER, MAX_DATA, MAX_REQUEST, Frame, FrameType, encode
+from tests.guest.agent import Agent
+from tests.guest.client import Client, Closed, GuestError
 
 HELLO = encode(Frame(FrameType.HELLO, 0, b'{"version":1,"client":"test"}'))
 
@@ -146,7 +146,7 @@ def test_frames_for_a_stream_that_has_ended_are_dropped(client: Client) -> None:
 def test_request_with_wrong_fields(client: Client, fields: dict[str, object], code: str) -> None:
     client.last += 1
     client.send(Frame(FrameType.REQUEST, client.last, json.dumps(fields).encode()))
-    from client import Stream
+    from tests.guest.client import Stream
 
     stream = client.streams[client.last] = Stream(client, client.last)
     with pytest.raises(GuestError) as caught:
@@ -189,9 +189,7 @@ def test_host_that_sends_without_reading_costs_bounded_memory(agent: Agent, clie
     greedy.socket.setblocking(False)
     request = json.dumps({"op": "stat", "path": "d"}).encode()
     sent = 0
-    number = 0
-    for _ in range(200_000):
-        number += 1
+    for number in range(1, 200_001):
         try:
             if greedy.socket.send(encode(Frame(FrameType.REQUEST, number, request))) == 0:
                 break

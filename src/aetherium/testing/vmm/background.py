@@ -1,7 +1,5 @@
 """Commands that go on without us."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import signal

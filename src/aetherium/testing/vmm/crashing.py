@@ -1,7 +1,5 @@
 """kill -9 of the engine's process at every point where it writes something down or calls the driver."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,5 @@
 """How VMs end: asked, forced, by age, by themselves."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio
@@ -64,8 +62,8 @@ class EndingChecks(Bench):
         await until_file(engine, vm, "begun")
         await engine.vms.stop(vm.id, force=force, grace_s=0.2)
         assert await driver.find(vm) is None
-        left = await leaks(before, Signs(places=(state_dir,), names=frozenset({vm.id})))
-        assert [thing for thing in left if thing.startswith("process")] == []
+        signs = Signs(places=(state_dir,), names=frozenset({vm.id}))
+        assert await leaks(before, signs, of="process") == []
 
     async def test_commands_under_way_fail_when_the_vm_stops(self, engine: Engine, vm: VM) -> None:
         running = asyncio.create_task(engine.vms.exec(vm.id, Command.script("echo > begun; trap '' TERM; sleep 600")))

@@ -1,7 +1,5 @@
 """Running commands to their end."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio

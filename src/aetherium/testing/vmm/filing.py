@@ -1,7 +1,5 @@
 """Files of a VM from outside."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import os

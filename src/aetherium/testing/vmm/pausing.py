@@ -1,7 +1,5 @@
 """Pause and resume."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import pytest

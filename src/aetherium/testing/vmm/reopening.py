@@ -1,7 +1,5 @@
 """One engine is closed, another opened: the VMs are the host's, not the engine's."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 from pathlib import Path
