@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,30 @@ class TestSurvival(BubblewrapBench):
 
 
 class TestStart(BubblewrapBench):
+    async def test_a_thread_that_lingers_in_the_group_is_not_ended(
+        self, driver: WatchedDriver, running: tuple[VM, Handle]
+    ) -> None:
+        vm, handle = running
+        tasks = [f"{path}/tasks" for path in machine(handle).cgroups]
+        if not tasks or not os.path.exists(tasks[0]):
+            pytest.skip("needs control groups of version 1")
+        entered, leave = threading.Event(), threading.Event()
+
+        def linger() -> None:
+            for path in tasks:
+                Path(path).write_text("0")
+            entered.set()
+            leave.wait(10)
+
+        thread = threading.Thread(target=linger)
+        thread.start()
+        assert await asyncio.to_thread(entered.wait, 10)
+        deleting = asyncio.create_task(driver.delete(vm.id, None))
+        await within(10, driver.wait(vm, handle))
+        leave.set()
+        await asyncio.to_thread(thread.join, 10)
+        await within(10, deleting)
+
     @pytest.mark.parametrize("name", ["first_process", "agent_started"])
     async def test_cancelled_it_leaves_nothing(
         self, driver: WatchedDriver, monkeypatch: pytest.MonkeyPatch, name: str

@@ -38,7 +38,7 @@ class Member:
 
     path: str
     limits: frozenset[str]
-    is_v2: bool
+    hierarchy: Hierarchy
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def planned(hierarchies: Iterable[Hierarchy], name: str) -> tuple[str, ...]:
 
 
 def make(hierarchies: Iterable[Hierarchy], name: str, vm: VM) -> Group:
-    """Make the VM's groups and set its limits. What the host refuses is left out."""
+    """Make the VM's groups and set the limits of space. What the host refuses is left out."""
     made: list[Member] = []
     for hierarchy in hierarchies:
         path = os.path.join(hierarchy.base, PARENT, name)
@@ -106,8 +106,9 @@ def make(hierarchies: Iterable[Hierarchy], name: str, vm: VM) -> Group:
             _make_directory(path, hierarchy)
         except OSError:
             continue
-        limits = frozenset(limit for limit, files in _settings(vm, hierarchy).items() if _set(path, files))
-        made.append(Member(path, limits, hierarchy.is_v2))
+        settings = _settings(vm, hierarchy)
+        limits = frozenset(limit for limit, files in settings.items() if limit != "cpus" and _set(path, files))
+        made.append(Member(path, limits, hierarchy))
     return Group(tuple(made))
 
 
@@ -119,25 +120,31 @@ def enter(group: Group) -> frozenset[str]:
     """
     entered = set()
     for member in group.members:
-        if not member.is_v2:
+        if not member.hierarchy.is_v2:
             with suppress(OSError):
                 _write(f"{member.path}/tasks", "0")
                 entered.add(member.path)
     return frozenset(entered)
 
 
-def put(group: Group, pids: Iterable[int], *, entered: frozenset[str] = frozenset()) -> Group:
-    """Put processes into the groups they are not in yet, and return the groups that hold them."""
+def put(group: Group, vm: VM, pids: Iterable[int], *, entered: frozenset[str] = frozenset()) -> Group:
+    """Put processes into the groups they are not in yet, and return the groups that hold them.
+
+    Only now is their time limited: before, it would be that of our own thread too.
+    """
     members, holding = tuple(pids), []
     for member in group.members:
         held = member.limits
-        if member.path not in entered:
-            try:
+        try:
+            if member.path not in entered:
                 for pid in members:
                     _write(f"{member.path}/cgroup.procs", str(pid))
-            except OSError:
-                held = frozenset()
-        holding.append(Member(member.path, held, member.is_v2))
+            time = _settings(vm, member.hierarchy).get("cpus")
+            if time is not None and _set(member.path, time):
+                held |= {"cpus"}
+        except OSError:
+            held = frozenset()
+        holding.append(Member(member.path, held, member.hierarchy))
     return Group(tuple(holding))
 
 
@@ -160,7 +167,7 @@ def remove(paths: Iterable[str]) -> list[str]:
 
 
 def members(paths: Iterable[str]) -> frozenset[int]:
-    """Return the pids of all processes in these groups."""
+    """Return the pids of all processes in these groups. One of ours may be among them: see ``enter``."""
     return frozenset(int(pid) for path in paths for pid in _read(f"{path}/cgroup.procs").split() if _is_ours(path))
 
 

@@ -294,7 +294,7 @@ class Bubblewrap:
                 yield found.process
         for pid in cgroups.members({*self._limits.paths(disk), *groups}):
             process = processes.identify(pid)
-            if process is not None and processes.find(process) is not None:
+            if process is not None and marks.is_inside(pid) and processes.find(process) is not None:
                 yield process
         recorded = marks.recorded(disk.told())
         if recorded is not None and processes.find(recorded) is not None:

@@ -52,7 +52,7 @@ class Limits:
 
         ``pids`` ends with the VM's first process; ``entered`` are the groups that they are in already.
         """
-        held = cgroups.put(group, pids, entered=entered).limits
+        held = cgroups.put(group, vm, pids, entered=entered).limits
         if "pids" not in held and _counts_by_namespace():
             with suppress(OSError, ValueError):
                 resource.prlimit(pids[-1], resource.RLIMIT_NPROC, (vm.pids, vm.pids))

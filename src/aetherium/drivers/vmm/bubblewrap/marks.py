@@ -90,6 +90,12 @@ def _owner_and_depth(pid: int) -> tuple[int, int, int] | None:
     return None if uid is None or depth is None or inner is None else (uid, depth, inner)
 
 
+def is_inside(pid: int) -> bool:
+    """Say whether a process is in a pid namespace below ours, as all in a VM are and no engine is."""
+    owner = _owner_and_depth(pid)
+    return owner is not None and owner[1] > 1
+
+
 def recorded(info: str) -> Process | None:
     """Return the first process of the VM of which ``bwrap`` wrote ``info``, if that is still there."""
     try:

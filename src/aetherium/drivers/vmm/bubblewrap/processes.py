@@ -85,7 +85,9 @@ def find(process: Process) -> Seen | None:
 
 
 def open_pidfd(process: Process) -> int | None:
-    """Return a descriptor of exactly this process, None when it is gone."""
+    """Return a descriptor of exactly this process, None when it is gone. Never of our own."""
+    if process.pid == os.getpid():
+        return None
     try:
         fd = os.pidfd_open(process.pid)
     except ProcessLookupError:
