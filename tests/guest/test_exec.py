@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from agent import Agent
 from client import Client, GuestError, os_string
-from conftest import Agent
 
 from aetherium.protocol.frames import FrameType
 

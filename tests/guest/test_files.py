@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from agent import Agent
 from client import Client, GuestError, Json, os_bytes, os_string
 
 from aetherium.protocol.frames import GUEST_WINDOW, Frame, FrameType
@@ -166,7 +167,7 @@ class TestWrite:
         assert names(work) == ["f"]
 
     @pytest.mark.parametrize("how", ["cancel", "close"])
-    def test_unfinished_leaves_the_old_file(self, client: Client, work: Path, how: str, agent: object) -> None:
+    def test_unfinished_leaves_the_old_file(self, client: Client, work: Path, how: str, agent: Agent) -> None:
         (work / "f").write_bytes(b"old")
         stream = client.open("write", path="f")
         stream.expect(FrameType.REPLY)
@@ -178,7 +179,7 @@ class TestWrite:
             client.ping()
         else:
             client.close()
-            other = agent.connect()  # type: ignore[attr-defined]
+            other = agent.connect()
             while other.call("metrics")["connections"] > 1:
                 pass
         assert names(work) == ["f"] and (work / "f").read_bytes() == b"old"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from agent import Agent
 from client import Client
-from conftest import Agent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from agent import Agent
 from client import Client, GuestError
-from conftest import Agent
 
 from aetherium.protocol.frames import Decoder, Frame, FrameType, encode
 

@@ -7,8 +7,8 @@ import signal
 from pathlib import Path
 
 import pytest
+from agent import Agent
 from client import Client, GuestError, Stream
-from conftest import Agent
 
 from aetherium.protocol.frames import GUEST_WINDOW, Frame, FrameType
 

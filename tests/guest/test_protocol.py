@@ -7,8 +7,8 @@ import os
 import struct
 
 import pytest
+from agent import Agent
 from client import Client, Closed, GuestError
-from conftest import Agent
 
 from aetherium.protocol.frames import HEADER, MAX_DATA, MAX_REQUEST, Frame, FrameType, encode
 

@@ -26,7 +26,7 @@ from aetherium.model.vm import VM, Isolation, VMConfig, VMState
 from aetherium.ports.vmm import Handle, VMOrchestrator
 from aetherium.testing.vmm import Openers
 from aetherium.testing.vmm.bench import Bench
-from aetherium.testing.vmm.watched import WatchedDriver
+from aetherium.testing.watched import WatchedDriver
 
 # The copy of /etc is kept on purpose; the census is not to see it where there is no home to keep it in.
 CACHE = os.environ.get("AETHERIUM_TEST_CACHE", "")

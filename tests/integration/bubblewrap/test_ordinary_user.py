@@ -20,13 +20,18 @@ AS_USER = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--i
 FILES = sorted(path.name for path in Path(__file__).parent.glob("test_*.py") if path.name != Path(__file__).name)
 
 
+NEEDED = "import aetherium, aiosqlite, pytest, pytest_asyncio, pytest_timeout"
+
+
 @cache
 def interpreter() -> str | None:
     """Return a Python that the user can run with the modules of this one, None when there is none."""
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for candidate in (sys.executable, shutil.which(name, path="/usr/bin:/usr/local/bin")):
         if candidate is not None:
-            words = [*AS_USER, candidate, "-c", "import aetherium, aiosqlite, pytest, pytest_asyncio"]
+            # Once more from inside: setpriv itself still has root's right to walk everywhere.
+            again = f"import subprocess, sys; sys.exit(subprocess.call([{candidate!r}, '-c', {NEEDED!r}]))"
+            words = [*AS_USER, candidate, "-c", again]
             done = subprocess.run(words, env=environment(), cwd="/", capture_output=True, timeout=30, check=False)
             if done.returncode == 0:
                 return candidate
@@ -51,14 +56,14 @@ async def test_as_an_ordinary_user(file: str, tmp_path: Path) -> None:
     base = Path(f"/var/tmp/aetherium-test-{os.getpid()}-{file}")
     base.mkdir()
     os.chown(base, UID, UID)
-    inside = {**environment(), "TMPDIR": str(base)}
+    inside = {**environment(), "TMPDIR": str(base), "AETHERIUM_TEST_PYTHON": python}
     words = [*AS_USER, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(base / "t")]
     try:
         process = await asyncio.create_subprocess_exec(
             *words,
             str(Path(__file__).with_name(file)),
             cwd=ROOT,
-            env={**environment(), "TMPDIR": str(base)},
+            env=inside,
             stdout=subprocess.PIPE,
         )
         output, _ = await process.communicate()

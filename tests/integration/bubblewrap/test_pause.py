@@ -13,7 +13,7 @@ from aetherium.model.errors import GuestUnreachable
 from aetherium.model.vm import VM
 from aetherium.ports.vmm import Handle, Presence
 from aetherium.testing.vmm.bench import within
-from aetherium.testing.vmm.watched import WatchedDriver
+from aetherium.testing.watched import WatchedDriver
 from tests.integration.bubblewrap.bench import BubblewrapBench, ask
 
 TREE = "(while :; do :; done) & (sleep 300 & exec sleep 300) & echo made"

@@ -21,7 +21,7 @@ from aetherium.model.vm import VM, Network
 from aetherium.ports.vmm import Handle, Observed, Presence
 from aetherium.testing.vmm import Openers
 from aetherium.testing.vmm.bench import within
-from aetherium.testing.vmm.watched import WatchedDriver
+from aetherium.testing.watched import WatchedDriver
 from tests.integration.bubblewrap.bench import BubblewrapBench, ask, new_vm, openers
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[3]
 
 async def child(state_dir: Path, vm_id: str, moment: str) -> tuple[int, str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT, *sys.path)))}
-    words = [sys.executable, "-m", "tests.integration.bubblewrap.child", str(state_dir), vm_id, moment]
+    python = os.environ.get("AETHERIUM_TEST_PYTHON", sys.executable)
+    words = [python, "-m", "tests.integration.bubblewrap.child", str(state_dir), vm_id, moment]
     done = await asyncio.to_thread(
         subprocess.run, words, env=environment, cwd=ROOT, stdout=subprocess.PIPE, timeout=30, check=False
     )

@@ -106,7 +106,7 @@ def test_settings_of_version_2(tmp_path: Path) -> None:
     make_v2(path, available="", enabled="")
     for name in ("cpu.max", "memory.max", "memory.swap.max", "pids.max"):
         (path / name).touch()
-    group = cgroups.make([tree], "mark.vm-1", vm(), [1])
+    group = cgroups.put(cgroups.make([tree], "mark.vm-1", vm()), [1])
     assert group.limits == {"cpus", "memory_mib", "pids"}
     assert (path / "cpu.max").read_text() == "150000 100000"
     assert (path / "memory.max").read_text() == str(64 << 20)
@@ -119,7 +119,7 @@ def test_a_limit_that_is_refused_is_not_claimed(tmp_path: Path) -> None:
     path.mkdir(parents=True)
     (path / "cgroup.procs").touch()
     (path / "pids.max").touch()
-    assert cgroups.make([tree], "mark.vm-1", vm(), [1]).limits == {"pids"}
+    assert cgroups.put(cgroups.make([tree], "mark.vm-1", vm()), [1]).limits == {"pids"}
 
 
 def test_no_limit_is_claimed_when_the_processes_cannot_be_moved(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_no_limit_is_claimed_when_the_processes_cannot_be_moved(tmp_path: Path) 
     path = Path(cgroups.planned([tree], "mark.vm-1")[0])
     path.mkdir(parents=True)
     (path / "pids.max").touch()
-    assert cgroups.make([tree], "mark.vm-1", vm(), [1]).limits == frozenset()
+    assert cgroups.put(cgroups.make([tree], "mark.vm-1", vm()), [1]).limits == frozenset()
 
 
 def test_only_groups_of_ours_are_removed(tmp_path: Path) -> None:
