@@ -70,7 +70,9 @@ def test_large_input_flows_with_credit(client: Client) -> None:
 
 
 def test_closed_input_swallows_the_rest(client: Client) -> None:
-    stream = client.open("exec", id="deaf", argv=["sh", "-c", "exec <&-; echo closed; read x <>/dev/null; kill -STOP $$"], stdin=True)
+    stream = client.open(
+        "exec", id="deaf", argv=["sh", "-c", "exec <&-; echo closed; read x <>/dev/null; kill -STOP $$"], stdin=True
+    )
     stream.expect(FrameType.REPLY)
     assert stream.next().payload == b"closed\n"
     stream.send(bytes(1_000_000))
@@ -183,7 +185,9 @@ def test_timeout_kills_the_whole_group(client: Client) -> None:
     assert result.end is not None
     assert (result.end["exit_code"], result.end["signal"], result.end["timed_out"]) == (137, 9, True)
     assert 200_000_000 <= result.end["duration_ns"] < 5_000_000_000
-    assert not Path(f"/proc/{int(result.stdout)}").exists() or "Z" in Path(f"/proc/{int(result.stdout)}/stat").read_text()
+    assert (
+        not Path(f"/proc/{int(result.stdout)}").exists() or "Z" in Path(f"/proc/{int(result.stdout)}/stat").read_text()
+    )
 
 
 def test_timeout_that_is_not_reached(client: Client) -> None:
@@ -202,7 +206,9 @@ def test_same_id_starts_nothing_again(client: Client, tmp_path: Path) -> None:
 
 
 def test_signal_reaches_the_group(client: Client) -> None:
-    stream = client.open("exec", id="p", argv=["sh", "-c", "trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.01; done"])
+    stream = client.open(
+        "exec", id="p", argv=["sh", "-c", "trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.01; done"]
+    )
     stream.expect(FrameType.REPLY)
     assert stream.next().payload == b"ready\n"
     assert client.call("signal", id="p", signal=signal.SIGUSR1) == {}
@@ -226,14 +232,21 @@ def test_signal_out_of_range(client: Client, number: int) -> None:
 
 def test_limits(client: Client) -> None:
     script_text = "ulimit -Sn; ulimit -Hn; ulimit -Sf; ulimit -c; ulimit -Ht"
-    result = client.run("bash", "-c", script_text, rlimits={"nofile": [100, 200], "fsize": [1024 * 5, -1], "core": [0, 0], "cpu": [5, 9]})
+    result = client.run(
+        "bash",
+        "-c",
+        script_text,
+        rlimits={"nofile": [100, 200], "fsize": [1024 * 5, -1], "core": [0, 0], "cpu": [5, 9]},
+    )
     assert result.stdout.split() == [b"100", b"200", b"5", b"0", b"9"]
     end = client.run("sh", "-c", "while :; do :; done", rlimits={"cpu": [1, 1]}).end
     assert end is not None and end["signal"] in (signal.SIGKILL, signal.SIGXCPU)
 
 
 def test_process_has_its_own_session_and_a_clean_slate(client: Client) -> None:
-    result = client.run("sh", "-c", "ls /proc/self/fd; grep -E 'SigBlk|SigIgn' /proc/self/status; ps -o pid=,pgid=,sid= -p $$")
+    result = client.run(
+        "sh", "-c", "ls /proc/self/fd; grep -E 'SigBlk|SigIgn' /proc/self/status; ps -o pid=,pgid=,sid= -p $$"
+    )
     lines = result.stdout.decode().split("\n")
     assert lines[:4] == ["0", "1", "2", "3"], "beside the three only the directory being listed"
     assert "SigBlk:\t0000000000000000" in lines and "SigIgn:\t0000000000000000" in lines
@@ -257,7 +270,13 @@ class TestUser:
             assert caught.value.code == "no_such_user"
 
     def test_user_owns_the_terminal(self, client: Client) -> None:
-        result = client.run("sh", "-c", "stat -L -c %u /dev/tty0 2>/dev/null; stat -c %u $(tty); echo x >/dev/tty", user="12345", tty={"rows": 9, "cols": 9})
+        result = client.run(
+            "sh",
+            "-c",
+            "stat -L -c %u /dev/tty0 2>/dev/null; stat -c %u $(tty); echo x >/dev/tty",
+            user="12345",
+            tty={"rows": 9, "cols": 9},
+        )
         assert result.stdout.split()[-2:] == [b"12345", b"x"]
 
 

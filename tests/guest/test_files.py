@@ -80,7 +80,7 @@ class TestStat:
         assert client.call("stat", path="old")["mtime_ns"] == -1_500_000_000
 
     def test_name_that_is_not_utf8(self, client: Client, work: Path) -> None:
-        raw = b"\xff\xfe\n\"\\"
+        raw = b'\xff\xfe\n"\\'
         (Path(os.fsdecode(os.fsencode(work) + b"/" + raw))).touch()
         assert os_bytes(client.call("stat", path=os_string(raw))["name"]) == raw
 

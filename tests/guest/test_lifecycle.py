@@ -98,7 +98,9 @@ def test_linger_can_be_cleared(start: Callable[..., Agent]) -> None:
 def test_shutdown_asks_first(start: Callable[..., Agent]) -> None:
     agent = start()
     client = agent.connect()
-    running = client.open("exec", id="p", argv=["sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done"])
+    running = client.open(
+        "exec", id="p", argv=["sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done"]
+    )
     running.expect(FrameType.REPLY)
     running.next()
     ending = client.open("shutdown")
@@ -227,7 +229,9 @@ def test_out_of_descriptors(agent: Agent, client: Client) -> None:
             streams[-1].expect(FrameType.REPLY)
     assert caught.value.code == "resource_exhausted"
     with pytest.raises(GuestError) as caught:
-        client.open("exec", id="tty", argv=["sleep", "60"], tty={"rows": 5, "cols": 5}, stdin=True).expect(FrameType.REPLY)
+        client.open("exec", id="tty", argv=["sleep", "60"], tty={"rows": 5, "cols": 5}, stdin=True).expect(
+            FrameType.REPLY
+        )
     assert caught.value.code in ("resource_exhausted", "not_found")
     client.call("signal", id="p0", signal=9)
     streams[0].collect(reply=False)
@@ -271,7 +275,9 @@ def test_processes_of_the_same_user_cannot_reach_into_the_agent(binary: Path, tm
     try:
         with Client(path) as client:
             assert client.hello["uid"] == 12345
-            result = client.run("sh", "-c", f"ls /proc/{process.pid}/fd; cat /proc/{process.pid}/environ; cat /proc/{process.pid}/mem")
+            result = client.run(
+                "sh", "-c", f"ls /proc/{process.pid}/fd; cat /proc/{process.pid}/environ; cat /proc/{process.pid}/mem"
+            )
             assert result.stdout == b"" and result.stderr.count(b"ermission denied") == 3
             own = client.run("sh", "-c", "ls /proc/self/fd; cat /proc/self/environ")
             assert own.stdout and not own.stderr
@@ -311,7 +317,10 @@ def test_listen_binds_a_private_socket(binary: Path, tmp_path: Path) -> None:
         assert (path.stat().st_ino, path.stat().st_ctime_ns) != inode
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert client.hello["workdir"] == "/"
-        assert client.run("sh", "-c", "umask").stdout.strip() == subprocess.run(["sh", "-c", "umask"], capture_output=True).stdout.strip()
+        assert (
+            client.run("sh", "-c", "umask").stdout.strip()
+            == subprocess.run(["sh", "-c", "umask"], capture_output=True).stdout.strip()
+        )
         client.open("shutdown").collect()
         assert process.wait(10) == 0
         client.close()
@@ -423,7 +432,9 @@ class TestFirstProcess:
         process, client = self.run_as_init(binary, tmp_path, "--mount-proc")
         try:
             assert client.hello["pid"] == 1
-            pid = int(client.run("sh", "-c", "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo $!").stdout)
+            pid = int(
+                client.run("sh", "-c", "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo $!").stdout
+            )
             assert pid > 1
             assert client.call("metrics")["processes"] >= 2
             result = client.open("shutdown", grace_ms=50).collect()

@@ -140,7 +140,9 @@ def test_nothing_listens(client: Client, server: socket.socket) -> None:
         assert caught.value.code == "unavailable"
 
 
-@pytest.mark.parametrize("fields", [{"port": 0}, {"port": 65536}, {}, {"port": 80, "host": "example.org"}, {"port": 80, "host": ""}])
+@pytest.mark.parametrize(
+    "fields", [{"port": 0}, {"port": 65536}, {}, {"port": 80, "host": "example.org"}, {"port": 80, "host": ""}]
+)
 def test_wrong_fields(client: Client, fields: dict[str, object]) -> None:
     with pytest.raises(GuestError) as caught:
         client.open("connect", **fields).expect(FrameType.REPLY)

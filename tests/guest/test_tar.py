@@ -233,7 +233,18 @@ def test_download_of_a_directory(client: Client, work: Path) -> None:
     (Path(os.fsdecode(os.fsencode(tree) + b"/" + b"\xff" * 120))).write_bytes(b"raw")
     members, tar, end = download(client, "tree")
     raw = os.fsdecode(b"\xff" * 120)
-    assert set(members) == {"empty", "sub", "sub/deeper", "big", "sub/small", "sub/deeper/zero", "link", "sub/same", f"sub/{long}", raw}
+    assert set(members) == {
+        "empty",
+        "sub",
+        "sub/deeper",
+        "big",
+        "sub/small",
+        "sub/deeper/zero",
+        "link",
+        "sub/same",
+        f"sub/{long}",
+        raw,
+    }
     first, second = ("big", "sub/same") if members["big"].isreg() else ("sub/same", "big")
     assert members[second].islnk() and members[second].linkname == first
     assert tar.extractfile(members[first]).read() == content  # type: ignore[union-attr]
