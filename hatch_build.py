@@ -16,6 +16,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -85,6 +87,12 @@ def build(arch: str) -> Path:
     return output
 
 
+def build_all(archs: Sequence[str] = ARCHITECTURES) -> list[Path]:
+    """Compile for several architectures at once."""
+    with ThreadPoolExecutor(len(archs)) as pool:
+        return list(pool.map(build, archs))
+
+
 def _compile(arch: str, output: Path, cache: Path) -> None:
     command = [sys.executable, "-m", "ziglang", "build-exe", "main.zig", "-target", f"{arch}-linux", *FLAGS]
     command += ["--cache-dir", str(cache), "--global-cache-dir", str(cache), f"-femit-bin={output}"]
@@ -106,8 +114,7 @@ class GuestBuildHook(Hook):
         """Compile before hatchling collects files."""
         if self.target_name != "wheel":
             return
-        for arch in ARCHITECTURES:
-            output = build(arch)
+        for output in build_all():
             if version != "editable":
                 build_data["force_include"][str(output)] = f"aetherium/_guest/{output.name}"
 
@@ -118,18 +125,19 @@ def main() -> int:
     parser.add_argument("--arch", choices=ARCHITECTURES, help="only this architecture")
     parser.add_argument("--check", action="store_true", help="only tell whether it is up to date")
     arguments = parser.parse_args()
-    for arch in [arguments.arch] if arguments.arch else ARCHITECTURES:
-        if arguments.check:
-            if not is_current(arch):
-                print(f"{binary(arch).name} is missing or out of date: run python hatch_build.py", file=sys.stderr)
-                return 1
-            continue
-        try:
-            output = build(arch)
-        except BuildError as error:
-            print(error, file=sys.stderr)
-            return 1
-        print(f"{output} ({output.stat().st_size} bytes)")
+    archs = [arguments.arch] if arguments.arch else ARCHITECTURES
+    if arguments.check:
+        stale = [binary(arch).name for arch in archs if not is_current(arch)]
+        for name in stale:
+            sys.stderr.write(f"{name} is missing or out of date: run python hatch_build.py\n")
+        return 1 if stale else 0
+    try:
+        outputs = build_all(archs)
+    except BuildError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    for output in outputs:
+        sys.stdout.write(f"{output} ({output.stat().st_size} bytes)\n")
     return 0
 
 

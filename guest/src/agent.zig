@@ -17,6 +17,7 @@ const most_connections = 32;
 /// Pages of the receive buffer beyond this are given back when a burst is over.
 const receive_keep = 16 * 1024;
 const idle_ns = std.time.ns_per_s;
+const listen_pause_ns = 100 * std.time.ns_per_ms;
 
 /// The status after the time to live, or the time without a host, is over.
 const expired_status = 3;
@@ -30,6 +31,7 @@ pub const Agent = struct {
     listener: loops.Source = .{ .ready = onHost },
     signals: loops.Source = .{ .ready = onSignal },
     host_waits: bool = false,
+    listen_again: loops.Timer = .{ .due = onListenAgain },
     connections: std.DoublyLinkedList = .{},
     connection_count: usize = 0,
     /// Connections with something to write or pump.
@@ -154,9 +156,20 @@ pub const Agent = struct {
     fn acceptHost(agent: *Agent) void {
         agent.host_waits = false;
         const flags = linux.SOCK.CLOEXEC | linux.SOCK.NONBLOCK;
-        const fd = sys.checkFd(linux.accept4(agent.listener.fd, null, null, flags)) catch return;
+        const fd = sys.checkFd(linux.accept4(agent.listener.fd, null, null, flags)) catch {
+            if (sys.last == .AGAIN or sys.last == .INTR or sys.last == .CONNABORTED) return;
+            // No descriptors or memory: the host stays in the queue, and must not keep the loop busy meanwhile.
+            agent.loop.change(&agent.listener, 0);
+            agent.loop.arm(&agent.listen_again, sys.monotonic() + listen_pause_ns);
+            return;
+        };
         if (agent.connection_count == most_connections) return sys.close(fd);
         agent.connect(fd, fd) catch sys.close(fd);
+    }
+
+    fn onListenAgain(timer: *loops.Timer) void {
+        const agent: *Agent = @fieldParentPtr("listen_again", timer);
+        agent.loop.change(&agent.listener, loops.readable);
     }
 
     pub fn connect(agent: *Agent, input: i32, output: i32) !void {

@@ -10,6 +10,7 @@ const sys = @import("sys.zig");
 const linux = sys.linux;
 const Agent = @import("agent.zig").Agent;
 const Buffer = @import("buffer.zig").Buffer;
+const Decoder = @import("decoder.zig").Decoder;
 const Bulk = @import("bulk.zig").Bulk;
 const Stream = @import("stream.zig").Stream;
 
@@ -42,11 +43,7 @@ pub const Connection = struct {
     /// Streams to pump, in turn.
     ready: std.DoublyLinkedList = .{},
 
-    /// An incomplete frame; its header is known once `header_length` bytes are there.
-    partial: []u8 = &.{},
-    partial_length: usize = 0,
-    partial_header: [frame.header_length]u8 = undefined,
-
+    decoder: Decoder = .{},
     out: Buffer = .{},
     frame_start: usize = 0,
 
@@ -75,7 +72,7 @@ pub const Connection = struct {
         const shared = connection.output.fd == connection.input.fd;
         connection.agent.loop.close(&connection.input);
         if (!shared) connection.agent.loop.close(&connection.output);
-        if (connection.partial.len > 0) heap.allocator.free(connection.partial);
+        connection.decoder.release();
         connection.out.release();
         heap.allocator.destroy(connection);
     }
@@ -142,46 +139,12 @@ pub const Connection = struct {
     fn feed(connection: *Connection, bytes: []const u8) error{ Malformed, OutOfMemory }!void {
         var rest = bytes;
         while (rest.len > 0 and !connection.dead) {
-            if (connection.partial_length > 0 or rest.len < frame.header_length) {
-                rest = rest[try connection.complete(rest)..];
-                continue;
-            }
-            const header: frame.Header = try .decode(rest[0..frame.header_length]);
-            const total = frame.header_length + header.length;
-            if (rest.len < total) {
-                rest = rest[try connection.complete(rest)..];
-                continue;
-            }
-            try connection.accept(header, rest[frame.header_length..total]);
-            rest = rest[total..];
+            const step = try connection.decoder.next(rest);
+            rest = rest[step.used..];
+            defer connection.decoder.done();
+            const header = step.header orelse continue;
+            try connection.accept(header, step.payload);
         }
-    }
-
-    /// Add to the frame that an earlier read began. Returns how many bytes were used.
-    fn complete(connection: *Connection, bytes: []const u8) error{ Malformed, OutOfMemory }!usize {
-        var used: usize = 0;
-        if (connection.partial_length < frame.header_length) {
-            used = @min(frame.header_length - connection.partial_length, bytes.len);
-            @memcpy(connection.partial_header[connection.partial_length..][0..used], bytes[0..used]);
-            connection.partial_length += used;
-            if (connection.partial_length < frame.header_length) return used;
-        }
-        const header: frame.Header = try .decode(&connection.partial_header);
-        if (connection.partial.len == 0 and header.length > 0) {
-            connection.partial = try heap.allocator.alloc(u8, header.length);
-        }
-        const position = connection.partial_length - frame.header_length;
-        const more = @min(header.length - position, bytes.len - used);
-        @memcpy(connection.partial[position..][0..more], bytes[used..][0..more]);
-        connection.partial_length += more;
-        if (connection.partial_length == frame.header_length + header.length) {
-            const payload = connection.partial;
-            connection.partial = &.{};
-            connection.partial_length = 0;
-            defer if (payload.len > 0) heap.allocator.free(payload);
-            try connection.accept(header, payload);
-        }
-        return used + more;
     }
 
     fn accept(connection: *Connection, header: frame.Header, payload: []const u8) error{ Malformed, OutOfMemory }!void {
@@ -324,14 +287,14 @@ pub const Connection = struct {
 
     fn unblock(connection: *Connection) void {
         connection.blocked = false;
-        if (connection.output.fd != connection.input.fd) connection.agent.loop.close(&connection.output);
+        if (connection.output.fd != connection.input.fd) connection.agent.loop.change(&connection.output, 0);
         connection.agent.scheduleFlush(connection);
     }
 
     fn block(connection: *Connection) void {
         connection.blocked = true;
         if (connection.output.fd == connection.input.fd) return connection.listenOrNot();
-        if (connection.output.interest == 0) {
+        if (!connection.output.added) {
             connection.agent.loop.add(&connection.output, loops.writable) catch connection.fail();
         } else {
             connection.agent.loop.change(&connection.output, loops.writable);

@@ -1,20 +1,17 @@
 //! The operations on processes: exec, attach, signal, resize.
 
 const std = @import("std");
+const command = @import("command.zig");
 const fault = @import("fault.zig");
-const heap = @import("heap.zig");
-const json = @import("json.zig");
 const pty = @import("pty.zig");
-const requests = @import("request.zig");
 const spawning = @import("spawn.zig");
 const sys = @import("sys.zig");
 const users = @import("users.zig");
 const linux = sys.linux;
 const refuse = fault.refuse;
-const Agent = @import("agent.zig").Agent;
 const Fault = fault.Fault;
 const Process = @import("process.zig").Process;
-const Request = requests.Request;
+const Request = @import("request.zig").Request;
 const Stream = @import("stream.zig").Stream;
 const View = @import("view.zig").View;
 
@@ -22,9 +19,8 @@ const default_ring = 1024 * 1024;
 const smallest_ring = 4 * 1024;
 const largest_ring = 64 * 1024 * 1024;
 const longest_id = 64;
-/// What `list` shows of the arguments.
-const shown_arguments = 4096;
-const longest_ms = 1 << 50;
+/// Some 34 years: in nanoseconds it still fits.
+const longest_ms = 1 << 40;
 
 pub fn exec(stream: *Stream, request: *const Request) Fault!void {
     const agent = stream.connection.agent;
@@ -32,24 +28,25 @@ pub fn exec(stream: *Stream, request: *const Request) Fault!void {
     const takes_input = try request.boolean("stdin") orelse false;
     if (agent.processes.find(id)) |known| return join(stream, known, .{ 0, 0 }, takes_input, .{ .existing = true });
 
-    const arguments = try argumentsOf(request);
-    const environment = try environmentOf(request, agent.environment);
+    if (agent.ending != null) return refuse(.failed_precondition, "the agent is shutting down");
+    const arguments = try command.arguments(request);
+    const environment = try command.environment(request, agent.environment);
     const size = try sizeOf(request);
     const timeout = try request.int("timeout_ms", 1, longest_ms);
     var plan: spawning.Plan = .{
-        .candidates = try candidatesOf(request.arena, std.mem.span(arguments[0].?), environment),
+        .candidates = try command.candidates(request.arena, std.mem.span(arguments[0].?), environment),
         .argv = arguments,
         .environment = environment,
         .descriptors = undefined,
         .terminal = size != null,
         .directory = if (request.get("cwd") != null) try request.path("cwd") else null,
         .user = if (try request.text("user")) |name| try userOf(request.arena, name) else null,
-        .limits = try limitsOf(request),
+        .limits = try command.limits(request),
         .oom_score = agent.inherited_oom_score,
     };
     const process: *Process = try .create(agent, .{
         .id = id,
-        .arguments = try shownArguments(request.arena, arguments),
+        .arguments = try command.shown(request.arena, arguments),
         .tty = size != null,
         .background = try request.boolean("background") orelse false,
         .ring_bytes = @intCast(try request.int("ring_bytes", smallest_ring, largest_ring) orelse default_ring),
@@ -207,83 +204,6 @@ fn requireProcess(stream: *Stream, request: *const Request) Fault!*Process {
     return stream.connection.agent.processes.find(id) orelse refuse(.not_found, "no process has this id");
 }
 
-fn argumentsOf(request: *const Request) Fault![:null]?[*:0]const u8 {
-    const value = request.get("argv") orelse return refuse(.invalid_argument, "argv is missing");
-    if (value != .array or value.array.len == 0) return refuse(.invalid_argument, "argv must be a list and not empty");
-    const arguments = try request.arena.allocSentinel(?[*:0]const u8, value.array.len, null);
-    for (arguments, value.array) |*argument, item| argument.* = try request.osValue(item);
-    if (arguments[0].?[0] == 0) return refuse(.command_not_found, "the command is empty");
-    return arguments;
-}
-
-/// Arguments for `list`: each with a zero byte behind it, cut to a total length.
-fn shownArguments(arena: std.mem.Allocator, arguments: []const ?[*:0]const u8) Fault![]const u8 {
-    var shown: std.ArrayList(u8) = .empty;
-    for (arguments) |argument| {
-        const left = shown_arguments - @min(shown_arguments, shown.items.len);
-        if (left == 0) break;
-        const text = std.mem.span(argument.?);
-        try shown.appendSlice(arena, text[0..@min(text.len, left)]);
-        try shown.append(arena, 0);
-    }
-    return shown.items;
-}
-
-/// The agent's own environment with the request's laid over it.
-fn environmentOf(request: *const Request, own: []const [*:0]const u8) Fault![:null]?[*:0]const u8 {
-    const overlay: []json.Member = if (request.get("env")) |value|
-        (if (value == .object) value.object else return refuse(.invalid_argument, "env must be an object"))
-    else
-        &.{};
-    const names = try request.arena.alloc([]const u8, overlay.len);
-    for (names, overlay) |*name, member| {
-        name.* = try request.osValue(.{ .string = member.name });
-        if (name.len == 0 or std.mem.findScalar(u8, name.*, '=') != null) {
-            return refuse(.invalid_argument, "a variable's name is empty or has an equals sign");
-        }
-    }
-    var all: std.ArrayList(?[*:0]const u8) = .empty;
-    for (own) |entry| {
-        const text = std.mem.span(entry);
-        const own_name = text[0 .. std.mem.findScalar(u8, text, '=') orelse text.len];
-        if (!contains(names, own_name)) try all.append(request.arena, entry);
-    }
-    for (names, overlay) |name, member| {
-        if (member.value == .null) continue;
-        const value = try request.osValue(member.value);
-        const parts = [_][]const u8{ name, "=", value };
-        const entry = try std.mem.concatWithSentinel(request.arena, u8, &parts, 0);
-        try all.append(request.arena, entry.ptr);
-    }
-    return try all.toOwnedSliceSentinel(request.arena, null);
-}
-
-fn contains(names: []const []const u8, wanted: []const u8) bool {
-    for (names) |name| if (std.mem.eql(u8, name, wanted)) return true;
-    return false;
-}
-
-/// Paths to try: the command itself if it has a slash, else in every directory of PATH.
-fn candidatesOf(arena: std.mem.Allocator, command: [:0]const u8, environment: [:null]const ?[*:0]const u8) Fault![]const [*:0]const u8 {
-    var candidates: std.ArrayList([*:0]const u8) = .empty;
-    if (std.mem.findScalar(u8, command, '/') != null) {
-        try candidates.append(arena, command.ptr);
-        return candidates.items;
-    }
-    var path: []const u8 = Agent.default_path;
-    for (environment) |entry| {
-        const text = std.mem.span(entry.?);
-        if (std.mem.startsWith(u8, text, "PATH=")) path = text[5..];
-    }
-    var directories = std.mem.splitScalar(u8, path, ':');
-    while (directories.next()) |directory| {
-        const parts = [_][]const u8{ if (directory.len > 0) directory else ".", "/", command };
-        const candidate = try std.mem.concatWithSentinel(arena, u8, &parts, 0);
-        try candidates.append(arena, candidate.ptr);
-    }
-    return candidates.items;
-}
-
 fn sizeOf(request: *const Request) Fault!?pty.Size {
     const value = request.get("tty") orelse return null;
     if (value != .object) return refuse(.invalid_argument, "tty must be an object with rows and cols");
@@ -302,34 +222,4 @@ fn userOf(arena: std.mem.Allocator, name: []const u8) Fault!?users.User {
     // Without the right to change users, the agent's own is still fine.
     if (linux.geteuid() != 0 and user.uid == linux.getuid() and user.gid == linux.getgid()) return null;
     return user;
-}
-
-fn limitsOf(request: *const Request) Fault![]const spawning.Limit {
-    const value = request.get("rlimits") orelse return &.{};
-    if (value != .object) return refuse(.invalid_argument, "rlimits must be an object");
-    const limits = try request.arena.alloc(spawning.Limit, value.object.len);
-    for (limits, value.object) |*limit, member| {
-        const pair = if (member.value == .array) member.value.array else &.{};
-        if (pair.len != 2) return refuse(.invalid_argument, "a limit must be a pair: soft and hard");
-        limit.* = .{
-            .resource = resourceOf(member.name) orelse return refuse(.invalid_argument, "there is no such limit"),
-            .value = .{ .cur = try limitValue(pair[0]), .max = try limitValue(pair[1]) },
-        };
-    }
-    return limits;
-}
-
-/// -1 is no limit.
-fn limitValue(value: json.Value) Fault!u64 {
-    const number = try requests.integer(value, -1, std.math.maxInt(i64));
-    return if (number < 0) linux.RLIM.INFINITY else @intCast(number);
-}
-
-fn resourceOf(name: []const u8) ?linux.rlimit_resource {
-    const known = [_]struct { []const u8, linux.rlimit_resource }{
-        .{ "cpu", .CPU },         .{ "fsize", .FSIZE }, .{ "data", .DATA },   .{ "stack", .STACK },     .{ "core", .CORE },
-        .{ "nproc", .NPROC }, .{ "nofile", .NOFILE }, .{ "memlock", .MEMLOCK }, .{ "as", .AS },
-    };
-    for (known) |entry| if (std.mem.eql(u8, entry[0], name)) return entry[1];
-    return null;
 }

@@ -1,6 +1,5 @@
 //! The unary operations on files: stat, mkdir, move, remove, chmod.
 
-const std = @import("std");
 const entry = @import("entry.zig");
 const fault = @import("fault.zig");
 const paths = @import("paths.zig");

@@ -13,6 +13,7 @@ pub const edge: u32 = linux.EPOLL.ET;
 pub const Source = struct {
     fd: i32 = -1,
     interest: u32 = 0,
+    added: bool = false,
     ready: *const fn (source: *Source, events: u32) void,
 };
 
@@ -41,6 +42,7 @@ pub const Loop = struct {
 
     pub fn add(loop: *Loop, source: *Source, interest: u32) sys.Error!void {
         try loop.control(linux.EPOLL.CTL_ADD, source, interest);
+        source.added = true;
     }
 
     pub fn change(loop: *Loop, source: *Source, interest: u32) void {
@@ -57,11 +59,12 @@ pub const Loop = struct {
     /// Close the descriptor and forget what this turn still holds for it.
     pub fn close(loop: *Loop, source: *Source) void {
         if (source.fd < 0) return;
-        // Explicit, because a forked holder of the same open file would keep it in the epoll set.
-        if (source.interest != 0) _ = linux.epoll_ctl(loop.epoll, linux.EPOLL.CTL_DEL, source.fd, null);
+        // Explicit: a child on its way to exec still holds the open file, and with it the place in the epoll set.
+        if (source.added) _ = linux.epoll_ctl(loop.epoll, linux.EPOLL.CTL_DEL, source.fd, null);
         sys.close(source.fd);
         source.fd = -1;
         source.interest = 0;
+        source.added = false;
         for (loop.pending) |*event| {
             if (event.data.ptr == @intFromPtr(source)) event.data.ptr = 0;
         }

@@ -30,15 +30,15 @@ pub fn metrics(stream: *Stream, request: *const Request) fault.Fault!void {
     var cpu: u64 = 0;
     var memory: u64 = 0;
     // Without /proc the agent sees nothing but itself and its own.
-    if (procfs.processes(request.arena)) |entries| {
+    if (procfs.processes(request.arena)) |entries| seen: {
+        if (entries.len == 0) break :seen;
         count = entries.len;
         for (entries) |entry| {
             cpu +|= entry.cpu_ns;
             memory +|= entry.memory_bytes;
         }
-    } else |_| {
-        count = agent.processes.running + 1;
-    }
+    } else |_| {}
+    if (count == 0) count = agent.processes.running + 1;
     var disk = std.mem.zeroes(FileSystem);
     _ = linux.syscall2(.statfs, @intFromPtr("."), @intFromPtr(&disk));
     const block: u64 = @intCast(@max(0, disk.block_size));
@@ -48,7 +48,7 @@ pub fn metrics(stream: *Stream, request: *const Request) fault.Fault!void {
     object.int("memory_bytes", memory);
     object.int("disk_total_bytes", disk.blocks *| block);
     object.int("disk_free_bytes", disk.available *| block);
-    object.int("uptime_ns", sys.monotonic() - agent.started);
+    object.int("uptime_ns", sys.monotonic() -| agent.started);
     object.int("execs_running", agent.processes.running);
     object.int("connections", agent.connection_count);
     stream.finish(&object);

@@ -114,7 +114,7 @@ pub const Process = struct {
         process.ended = true;
         process.tell_eof = true;
         process.agent.processes.running -= 1;
-        process.duration = sys.monotonic() - process.started;
+        process.duration = sys.monotonic() -| process.started;
         if (linux.W.IFEXITED(status)) {
             process.exit_code = linux.W.EXITSTATUS(status);
         } else {
@@ -199,7 +199,7 @@ pub const Process = struct {
         }
         object.boolean("timed_out", process.timed_out);
         object.int("started_ns", process.started_ns);
-        object.int("duration_ns", if (process.ended) process.duration else sys.monotonic() - process.started);
+        object.int("duration_ns", if (process.ended) process.duration else sys.monotonic() -| process.started);
         object.int("stdout_bytes", process.channels[0].ring.written);
         object.int("stderr_bytes", process.channels[1].ring.written);
         object.int("stdout_start", process.channels[0].ring.start);

@@ -3,7 +3,6 @@
 //! The child runs in the agent's memory while the agent waits. It only makes system calls on what `Plan` holds ready,
 //! and writes nothing but how it failed.
 
-const std = @import("std");
 const sys = @import("sys.zig");
 const linux = sys.linux;
 const User = @import("users.zig").User;

@@ -6,7 +6,6 @@ const heap = @import("heap.zig");
 const paths = @import("paths.zig");
 const sys = @import("sys.zig");
 const tar = @import("tar.zig");
-const linux = sys.linux;
 const refuse = fault.refuse;
 const Buffer = @import("buffer.zig").Buffer;
 const Extraction = @import("extraction.zig").Extraction;

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aetherium.app.open import open_ as open  # noqa: A004
+    from aetherium.app.sync import SyncEngine, open_sync
     from aetherium.core.engine import Engine
     from aetherium.model.command import (
         Channel,
@@ -39,14 +40,18 @@ __all__ = [
     "Network",
     "Output",
     "Rlimit",
+    "SyncEngine",
     "TerminalSize",
     "VMConfig",
     "VMState",
     "open",
+    "open_sync",
 ]
 
 _WHERE = {
     "open": "aetherium.app.open:open_",
+    "open_sync": "aetherium.app.sync:open_sync",
+    "SyncEngine": "aetherium.app.sync:SyncEngine",
     "Engine": "aetherium.core.engine:Engine",
     "Config": "aetherium.model.config:Config",
     "AetheriumError": "aetherium.model.errors:AetheriumError",

@@ -152,20 +152,27 @@ class Client:
     def __init__(self, where: Path | socket.socket, *, greet: bool = True) -> None:
         self.socket = where if isinstance(where, socket.socket) else socket.socket(socket.AF_UNIX)
         self.socket.settimeout(DEADLINE_S)
-        if isinstance(where, Path):
-            self.socket.connect(str(where))
         self.decoder = Decoder()
         self.streams: dict[int, Stream] = {}
         self.control: deque[Frame] = deque()
         self.last = 0
         self.hello: Json = {}
-        if greet:
-            self.send(Frame(FrameType.HELLO, 0, b'{"version":1,"client":"test"}'))
-            while not self.control:
-                self.receive(DEADLINE_S)
-            frame = self.control.popleft()
-            assert frame.type is FrameType.HELLO
-            self.hello = json.loads(frame.payload)
+        try:
+            if isinstance(where, Path):
+                self.socket.connect(str(where))
+            if greet:
+                self._greet()
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _greet(self) -> None:
+        self.send(Frame(FrameType.HELLO, 0, b'{"version":1,"client":"test"}'))
+        while not self.control:
+            self.receive(DEADLINE_S)
+        frame = self.control.popleft()
+        assert frame.type is FrameType.HELLO
+        self.hello = json.loads(frame.payload)
 
     def __enter__(self) -> Self:
         return self

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from client import Client, GuestError, os_string
-from conftest import Agent
 
 from aetherium.protocol.frames import FrameType
+from tests.guest.agent import Agent
+from tests.guest.client import Client, GuestError, os_string
 
 
 def test_stdout_and_stderr_are_apart(client: Client) -> None:
@@ -165,6 +165,7 @@ def test_command_that_cannot_be_started(client: Client, tmp_path: Path) -> None:
         {"ring_bytes": 4095},
         {"ring_bytes": 64 * 1024 * 1024 + 1},
         {"timeout_ms": 0},
+        {"timeout_ms": 2**62},
         {"tty": {"rows": 24}},
         {"tty": {"rows": 24, "cols": 70_000}},
         {"rlimits": {"cpu": [1]}},

@@ -7,9 +7,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from client import Client, GuestError, Json, os_bytes, os_string
 
 from aetherium.protocol.frames import GUEST_WINDOW, Frame, FrameType
+from tests.guest.agent import Agent
+from tests.guest.client import Client, GuestError, Json, os_bytes, os_string
 
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 
@@ -78,6 +79,14 @@ class TestStat:
         (work / "old").touch()
         os.utime(work / "old", ns=(0, -1_500_000_000))
         assert client.call("stat", path="old")["mtime_ns"] == -1_500_000_000
+
+    def test_time_beyond_all_numbers(self, client: Client) -> None:
+        assert client.run("touch", "-d", "@999999999999999", "/dev/shm/far").end is not None
+        try:
+            assert client.call("stat", path="/dev/shm/far")["mtime_ns"] > 4 * 10**18
+            client.open("download", path="/dev/shm/far").collect()
+        finally:
+            client.call("remove", path="/dev/shm/far", missing_ok=True)
 
     def test_name_that_is_not_utf8(self, client: Client, work: Path) -> None:
         raw = b'\xff\xfe\n"\\'
@@ -158,7 +167,7 @@ class TestWrite:
         assert names(work) == ["f"]
 
     @pytest.mark.parametrize("how", ["cancel", "close"])
-    def test_unfinished_leaves_the_old_file(self, client: Client, work: Path, how: str, agent: object) -> None:
+    def test_unfinished_leaves_the_old_file(self, client: Client, work: Path, how: str, agent: Agent) -> None:
         (work / "f").write_bytes(b"old")
         stream = client.open("write", path="f")
         stream.expect(FrameType.REPLY)
@@ -170,7 +179,7 @@ class TestWrite:
             client.ping()
         else:
             client.close()
-            other = agent.connect()  # type: ignore[attr-defined]
+            other = agent.connect()
             while other.call("metrics")["connections"] > 1:
                 pass
         assert names(work) == ["f"] and (work / "f").read_bytes() == b"old"

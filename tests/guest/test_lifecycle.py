@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import ctypes
 import os
+import resource
 import signal
 import socket
 import stat
@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from client import Client, GuestError
-from conftest import Agent
 
 from aetherium.protocol.frames import Decoder, Frame, FrameType, encode
+from tests.guest.agent import Agent
+from tests.guest.client import Client, GuestError
 
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 
@@ -133,12 +133,12 @@ def test_second_shutdown_is_refused(start: Callable[..., Agent]) -> None:
     agent = start()
     client = agent.connect()
     child_of(client, *STAYING)
-    client.open("shutdown", grace_ms=5_000).expect(FrameType.REPLY)
+    client.open("shutdown", grace_ms=300).expect(FrameType.REPLY)
     with pytest.raises(GuestError) as caught:
         client.open("shutdown").expect(FrameType.REPLY)
     assert caught.value.code == "failed_precondition"
-    client.call("signal", id=client.open("list").collect(reply=False).events[0]["id"], signal=9)
     agent.process.terminate()
+    assert agent.wait() == 0
 
 
 def test_sigterm_is_a_shutdown(start: Callable[..., Agent]) -> None:
@@ -207,8 +207,7 @@ def test_memory_returns_after_a_burst(agent: Agent, client: Client) -> None:
     stream.send(bytes(3_000_000))
     stream.eof()
     stream.collect(reply=False)
-    with pytest.raises(GuestError):
-        client.run("true", *["x" * 1000] * 1500)
+    client.run("true", *["x" * 1000] * 1500)
     client.open("read", path="f").collect()
     assert idle < 400, f"{idle} KiB at the start"
     deadline = time.monotonic() + 10
@@ -219,23 +218,27 @@ def test_memory_returns_after_a_burst(agent: Agent, client: Client) -> None:
 
 def test_out_of_descriptors(agent: Agent, client: Client) -> None:
     """An error for that request; what runs goes on, and later requests work again."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    limit = (ctypes.c_ulong * 2)(agent.descriptors() + 6, 4096)
-    assert libc.prlimit(agent.process.pid, 7, ctypes.byref(limit), None) == 0
+    resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (agent.descriptors() + 6, 4096))
     streams = []
     with pytest.raises(GuestError) as caught:
         for i in range(10):
             streams.append(client.open("exec", id=f"p{i}", argv=["sleep", "60"]))
             streams[-1].expect(FrameType.REPLY)
     assert caught.value.code == "resource_exhausted"
-    with pytest.raises(GuestError) as caught:
-        client.open("exec", id="tty", argv=["sleep", "60"], tty={"rows": 5, "cols": 5}, stdin=True).expect(
-            FrameType.REPLY
-        )
-    assert caught.value.code in ("resource_exhausted", "not_found")
     client.call("signal", id="p0", signal=9)
     streams[0].collect(reply=False)
     assert client.run("echo", "again").stdout == b"again\n"
+
+
+def test_hosts_wait_while_there_are_no_descriptors(agent: Agent, client: Client) -> None:
+    resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (agent.descriptors(), 4096))
+    with socket.socket(socket.AF_UNIX) as waiting:
+        waiting.connect(str(agent.path))
+        for _ in range(20):
+            client.ping()
+        resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (4096, 4096))
+        waiting.settimeout(10)
+        assert b'"version":1' in waiting.recv(65536)
 
 
 def test_inherited_descriptors_are_closed(binary: Path, tmp_path: Path) -> None:
@@ -244,7 +247,7 @@ def test_inherited_descriptors_are_closed(binary: Path, tmp_path: Path) -> None:
     listener.listen()
     secret = os.open(tmp_path, os.O_RDONLY)
     others = [os.dup(secret) for _ in range(20)]
-    command = [binary, "serve", "--listen-fd", str(listener.fileno())]
+    command = [str(binary), "serve", "--listen-fd", str(listener.fileno())]
     process = subprocess.Popen(command, pass_fds=[listener.fileno(), secret, *others])
     try:
         with Client(tmp_path / "s") as client:
@@ -256,6 +259,8 @@ def test_inherited_descriptors_are_closed(binary: Path, tmp_path: Path) -> None:
         assert process.wait(10) == 0
     finally:
         process.kill()
+        process.wait()
+        listener.close()
         for descriptor in (secret, *others):
             os.close(descriptor)
 
@@ -270,7 +275,7 @@ def test_processes_of_the_same_user_cannot_reach_into_the_agent(binary: Path, tm
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        command = [binary, "serve", "--listen-fd", str(listener.fileno()), "--workdir", "/"]
+        command = [str(binary), "serve", "--listen-fd", str(listener.fileno()), "--workdir", "/"]
         process = subprocess.Popen(command, pass_fds=[listener.fileno()], user=12345, group=12345, extra_groups=[])
     try:
         with Client(path) as client:
@@ -294,6 +299,8 @@ def test_processes_of_the_same_user_cannot_reach_into_the_agent(binary: Path, tm
 @root_only
 def test_oom_score_is_the_agents_alone(agent: Agent, client: Client) -> None:
     own = Path("/proc/self/oom_score_adj").read_text()
+    if subprocess.run(["sh", "-c", "echo -1 >/proc/self/oom_score_adj"], capture_output=True).returncode != 0:
+        pytest.skip("root may not lower it here")
     lowered = Path(f"/proc/{agent.process.pid}/oom_score_adj").read_text()
     assert int(lowered) < int(own)
     assert client.run("cat", "/proc/self/oom_score_adj").stdout.decode() == own
@@ -305,7 +312,7 @@ def test_listen_binds_a_private_socket(binary: Path, tmp_path: Path) -> None:
     stale.bind(str(path))
     stale.close()
     inode = path.stat().st_ino, path.stat().st_ctime_ns
-    process = subprocess.Popen([binary, "serve", "--listen", path, "--workdir", str(tmp_path / "missing")])
+    process = subprocess.Popen([str(binary), "serve", "--listen", str(path), "--workdir", str(tmp_path / "missing")])
     try:
         deadline = time.monotonic() + 10
         while True:
@@ -330,7 +337,7 @@ def test_listen_binds_a_private_socket(binary: Path, tmp_path: Path) -> None:
 
 def test_stdio(binary: Path) -> None:
     ours, theirs = socket.socketpair()
-    process = subprocess.Popen([binary, "serve", "--stdio"], stdin=theirs, stdout=theirs)
+    process = subprocess.Popen([str(binary), "serve", "--stdio"], stdin=theirs.fileno(), stdout=theirs.fileno())
     theirs.close()
     with ours:
         client = Client(ours)
@@ -340,7 +347,7 @@ def test_stdio(binary: Path) -> None:
 
 
 def test_stdio_over_two_pipes(binary: Path) -> None:
-    process = subprocess.Popen([binary, "serve", "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen([str(binary), "serve", "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     request = b'{"op":"exec","id":"x","argv":["head","-c","900000","/dev/zero"]}'
     frames = encode(Frame(FrameType.HELLO, 0, b'{"version":1}')) + encode(Frame(FrameType.REQUEST, 1, request))
     assert process.stdin is not None and process.stdout is not None
@@ -348,7 +355,7 @@ def test_stdio_over_two_pipes(binary: Path) -> None:
     process.stdin.flush()
     decoder, received, ended = Decoder(), 0, False
     while not ended:
-        for frame in decoder.feed(process.stdout.read1(65536)):
+        for frame in decoder.feed(os.read(process.stdout.fileno(), 65536)):
             received += len(frame.payload) if frame.type is FrameType.DATA else 0
             ended = ended or frame.type is FrameType.END
     assert received == 900_000
@@ -371,7 +378,7 @@ def test_stdio_over_two_pipes(binary: Path) -> None:
     ],
 )
 def test_wrong_command_line(binary: Path, arguments: list[str]) -> None:
-    done = subprocess.run([binary, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
+    done = subprocess.run([str(binary), *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
     assert done.returncode == 2 and b"usage" in done.stderr
 
 
@@ -396,7 +403,7 @@ def unshared(*options: str) -> list[str] | None:
 def test_thaw_sets_the_host_name(binary: Path, tmp_path: Path) -> None:
     if (prefix := unshared("--uts")) is None:
         pytest.skip("no namespaces here")
-    process = subprocess.Popen([*prefix, binary, "serve", "--listen", tmp_path / "s"])
+    process = subprocess.Popen([*prefix, str(binary), "serve", "--listen", str(tmp_path / "s")])
     try:
         client = wait_for(tmp_path / "s")
         assert client.call("thaw", hostname="woken")["hostname"] is True
@@ -425,7 +432,7 @@ class TestFirstProcess:
         prefix = unshared("--pid", "--fork", "--kill-child", *options)
         if prefix is None:
             pytest.skip("no namespaces here")
-        process = subprocess.Popen([*prefix, binary, "serve", "--listen", tmp_path / "s"])
+        process = subprocess.Popen([*prefix, str(binary), "serve", "--listen", str(tmp_path / "s")])
         return process, wait_for(tmp_path / "s")
 
     def test_reaps_and_shuts_down(self, binary: Path, tmp_path: Path) -> None:
@@ -442,7 +449,9 @@ class TestFirstProcess:
             client.close()
             assert process.wait(10) == 0
         finally:
+            client.close()
             process.kill()
+            process.wait()
 
     def test_works_without_proc(self, binary: Path, tmp_path: Path) -> None:
         process, client = self.run_as_init(binary, tmp_path, "--mount")
@@ -461,7 +470,9 @@ class TestFirstProcess:
             client.close()
             assert process.wait(10) == 0
         finally:
+            client.close()
             process.kill()
+            process.wait()
 
 
 def test_signals_of_the_terminal_kind_do_not_harm(agent: Agent, client: Client) -> None:

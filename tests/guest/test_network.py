@@ -8,9 +8,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from client import Client, GuestError, Stream
 
 from aetherium.protocol.frames import GUEST_WINDOW, FrameType
+from tests.guest.client import Client, GuestError, Stream
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_much_both_ways_at_once(client: Client, server: socket.socket) -> None:
     echoed = bytearray()
 
     def take() -> None:
-        while stream.inbox:
+        while stream.inbox and stream.inbox[0].type in (FrameType.DATA, FrameType.WINDOW):
             frame = stream.inbox.popleft()
             if frame.type is FrameType.DATA:
                 echoed.extend(frame.payload)

@@ -7,10 +7,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from client import Client, GuestError, Stream
-from conftest import Agent
 
 from aetherium.protocol.frames import GUEST_WINDOW, Frame, FrameType
+from tests.guest.agent import Agent
+from tests.guest.client import Client, GuestError, Stream
 
 COUNTER = "i=0; while [ $i -lt {count} ]; do echo $i; i=$((i+1)); done"
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from client import Client, GuestError, Json
 
 from aetherium.protocol.frames import GUEST_WINDOW, FrameType
+from tests.guest.client import Client, GuestError, Json
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def download(client: Client, path: str) -> tuple[dict[str, tarfile.TarInfo], tar
     result = client.open("download", path=path).collect()
     assert result.reply == {} and result.eofs == [0] and result.end is not None
     assert len(result.stdout) % 512 == 0
-    tar = tarfile.open(fileobj=io.BytesIO(result.stdout), errors="surrogateescape")
+    tar = tarfile.open(fileobj=io.BytesIO(result.stdout), errors="surrogateescape")  # noqa: SIM115
     members = {m.name: m for m in tar.getmembers()}
     assert result.end["entries"] == len(tar.getmembers())
     return members, tar, result.end

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from client import Client, GuestError, Stream
 
 from aetherium.protocol.frames import FrameType
+from tests.guest.client import Client, GuestError, Stream
 
 
 def open_tty(client: Client, *argv: str, rows: int = 24, cols: int = 80, **fields: object) -> Stream:

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from client import Client, GuestError, Json, Stream, os_bytes
 
 from aetherium.protocol.frames import FrameType
+from tests.guest.client import Client, GuestError, Json, Stream, os_bytes
 
 
 @pytest.fixture

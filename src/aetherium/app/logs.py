@@ -20,7 +20,10 @@ _MOST_WAITING: Final = 10_000
 
 @asynccontextmanager
 async def logging_to(sink: LogSink, level: Level) -> AsyncIterator[None]:
-    """Send what the engine logs at ``level`` and above to ``sink`` until the context ends. Closing the sink writes what it still has."""
+    """Send what the engine logs at ``level`` and above to ``sink`` until the context ends.
+
+    Closing the sink writes what it still has.
+    """
     waiting: asyncio.Queue[LogLine] = asyncio.Queue(_MOST_WAITING)
     handler = _Handler(waiting)
     before = _LOGGER.level

@@ -14,7 +14,7 @@ from aetherium.core.deadline import deadline
 from aetherium.core.guest.process import Process
 from aetherium.core.recovery import Recovery
 from aetherium.model.command import Channel, Command, ExecResult, ExitStatus
-from aetherium.model.errors import Conflict, InvalidArgument
+from aetherium.model.errors import CommandNotExecutable, CommandNotFound, Conflict, InvalidArgument
 from aetherium.model.states import ALIVE
 from aetherium.model.vm import VMState
 from aetherium.ports.store import StateStore, VMRecord
@@ -67,8 +67,12 @@ class Commands:
         link = await self.link(vm_id)
         checked = _check(command, link.vm.env)
         exec_id = check_key(key) if key is not None else new_id("exec")
-        async with deadline(START_TIMEOUT_S, "starting the command"):
-            process = await Process.start(link.connection, exec_id, checked, stdin=stdin, background=background)
+        try:
+            async with deadline(START_TIMEOUT_S, "starting the command"):
+                process = await Process.start(link.connection, exec_id, checked, stdin=stdin, background=background)
+        except (CommandNotFound, CommandNotExecutable) as error:
+            named = f"{command.program[:200]!r} in VM {link.vm.id}: {error.message}"
+            raise type(error)(named, remedy=error.remedy) from error
         async with process:
             yield process
 

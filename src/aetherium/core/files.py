@@ -42,8 +42,11 @@ class Files:
         """Return a directory's entries by name. ResourceExhausted for more than 200,000."""
         link = await self._commands.link(vm)
         found = []
-        async with deadline(TIMEOUT_S, "listing the directory"):
-            async for entry in files.list_directory(link.connection, path):
+        async with (
+            deadline(TIMEOUT_S, "listing the directory"),
+            aclosing(files.list_directory(link.connection, path)) as entries,
+        ):
+            async for entry in entries:
                 found.append(entry)
                 if len(found) > MAX_ENTRIES:
                     raise ResourceExhausted(
@@ -68,8 +71,9 @@ class Files:
     ) -> AsyncGenerator[bytes, None]:
         """Yield a file's bytes from ``offset`` in pieces of at most 64 KiB."""
         link = await self._commands.link(vm)
-        async for chunk in files.read(link.connection, path, offset=offset, length=length):
-            yield chunk
+        async with aclosing(files.read(link.connection, path, offset=offset, length=length)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def write(
         self,
@@ -140,8 +144,9 @@ class Files:
     async def download_archive(self, vm: str, source: str) -> AsyncGenerator[bytes, None]:
         """Yield a tar archive of a file or directory as the VM sends it. It is not examined: unpack it with care."""
         link = await self._commands.link(vm)
-        async for chunk in tree.download_stream(link.connection, source):
-            yield chunk
+        async with aclosing(tree.download_stream(link.connection, source)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     @asynccontextmanager
     async def watch(self, vm: str, path: str, *, recursive: bool = False) -> AsyncIterator[AsyncIterator[FileChange]]:

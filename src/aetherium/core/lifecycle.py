@@ -147,12 +147,12 @@ class Lifecycle:
                 record = await self._launch(driver, record, Step.CREATE_LAUNCH, Step.CREATE_DONE)
             else:
                 record = await self._.journal.settle(record, Step.CREATE_DONE, vm, handle=None)
+            await self._.announcer.vm("created", record.vm)
+            if start:
+                await self._.announcer.vm("started", record.vm)
         except BaseException:
             await uncancelled(self._undo_create(driver, record))
             raise
-        await self._.announcer.vm("created", record.vm)
-        if start:
-            await self._.announcer.vm("started", record.vm)
         return record.vm
 
     async def _insert(self, vm: VM, key: str | None) -> VMRecord:
@@ -184,10 +184,10 @@ class Lifecycle:
             driver = await self._.drivers.get(record.vm.driver)
             try:
                 record = await self._launch(driver, record, Step.START_LAUNCH, Step.START_DONE)
+                await self._.announcer.vm("started", record.vm)
             except BaseException as error:
                 await uncancelled(self._undo_start(driver, record.vm.id, str(error) or type(error).__name__))
                 raise
-            await self._.announcer.vm("started", record.vm)
             return record.vm
 
     async def _launch(self, driver: VMOrchestrator, record: VMRecord, step: Step, done: Step) -> VMRecord:

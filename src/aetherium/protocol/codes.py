@@ -89,4 +89,6 @@ def exit_code(error: e.AetheriumError) -> int:
 def from_guest(code: str, message: str) -> e.AetheriumError:
     """Return the error for a guest's ``ERROR`` frame. Codes we do not know are unavailable, never trusted further."""
     cls = _GUEST.get(code, e.Unavailable)
-    return cls(message[:4096], remedy=_GUEST_REMEDIES.get(code, ""))
+    # It ends on terminals and in logs: a guest may not write control characters there.
+    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in message[:4096])
+    return cls(shown, remedy=_GUEST_REMEDIES.get(code, ""))

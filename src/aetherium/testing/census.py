@@ -70,11 +70,12 @@ class Census:
         return cls.of(signs, before=cls(processes=processes.everybody()))
 
 
-async def leaks(before: Census, signs: Signs, *, patience_s: float = PATIENCE_S) -> list[str]:
-    """Return what is there and was not before, each thing named; empty as soon as there is none."""
+async def leaks(before: Census, signs: Signs, *, of: str = "", patience_s: float = PATIENCE_S) -> list[str]:
+    """Return what is there and was not before, each thing named; empty as soon as there is none. ``of`` limits it to
+    a kind (``process``)."""
     deadline = asyncio.get_running_loop().time() + patience_s
     for delay in delays(0.002, 0.05):
-        found = compare(before, Census.of(signs, before=before), signs)
+        found = [leak for leak in compare(before, Census.of(signs, before=before), signs) if leak.startswith(of)]
         if not found or asyncio.get_running_loop().time() > deadline:
             return found
         await asyncio.sleep(delay)
@@ -137,7 +138,7 @@ def _tasks() -> Iterator[str]:
         current = asyncio.current_task()
         for task in asyncio.all_tasks():
             if task is not current:
-                yield f"{task.get_name()} ({getattr(task.get_coro(), '__qualname__', '?')})"
+                yield f"{task.get_name()} ({getattr(task.get_coro(), '__qualname__', '?')}, {id(task):#x})"
     except RuntimeError:
         return
 

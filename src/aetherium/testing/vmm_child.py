@@ -96,4 +96,4 @@ def _say(word: str) -> None:
 if __name__ == "__main__":
     # The length first: pickle alone would have to wait for the end of stdin, which means something else here.
     size = int.from_bytes(sys.stdin.buffer.read(8), "little")
-    asyncio.run(run(pickle.loads(sys.stdin.buffer.read(size))))  # noqa: S301 (from our own parent)
+    asyncio.run(run(pickle.loads(sys.stdin.buffer.read(size))))

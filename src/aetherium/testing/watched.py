@@ -1,6 +1,6 @@
 """A driver between the engine and the driver under test: notes what passes, and can act before and after each call."""
 
-# ruff: noqa: D102 (the port says what they do)
+
 
 from __future__ import annotations
 

@@ -38,9 +38,17 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def a_working_driver(tmp_path: Path) -> None:
+    found = subprocess.run(
+        ["aetherium", "doctor"], env=environment(tmp_path), capture_output=True, text=True, timeout=50
+    )
+    requires("bubblewrap", unmet=found.stdout if found.returncode else None)
+
+
+@pytest.mark.usefixtures("a_working_driver")
 @pytest.mark.parametrize("page", RUN_AS_ONE, ids=lambda page: page.stem)
 def test_shell_blocks_run_in_order(page: Path, tmp_path: Path) -> None:
-    requires("bubblewrap")
     scripts = [text for text in blocks(page, "sh") if not NOT_HERE.search(text)]
     assert scripts, "the page shows nothing that can be run"
     work = tmp_path / "work"
@@ -60,8 +68,8 @@ def test_shell_blocks_run_in_order(page: Path, tmp_path: Path) -> None:
     assert left.stdout.strip() == "[]", "the page leaves VMs behind"
 
 
+@pytest.mark.usefixtures("a_working_driver")
 def test_readme_python_runs(tmp_path: Path) -> None:
-    requires("bubblewrap")
     (program,) = blocks(ROOT / "README.md", "python")
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment(tmp_path), capture_output=True, text=True, timeout=30

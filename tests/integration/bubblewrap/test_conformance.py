@@ -1,24 +1,15 @@
-"""The bubblewrap driver under the suite of all drivers."""
+"""The suite of all drivers, for ordinary users; root runs it in ``tests/conformance``."""
 
 from __future__ import annotations
 
-from functools import partial
+import os
 
 import pytest
 
-from aetherium.drivers.bus import memory as bus
-from aetherium.drivers.store import memory as store
-from aetherium.drivers.store import sqlite
-from aetherium.drivers.vmm import bubblewrap
-from aetherium.testing.vmm import Openers, VMMConformance
+from aetherium.testing.vmm import VMMConformance
+from tests.integration.bubblewrap.bench import BubblewrapBench
 
 
-class TestBubblewrap(VMMConformance):
-    @pytest.fixture
-    def openers(self) -> Openers:
-        return Openers(
-            driver=partial(bubblewrap.open_, bubblewrap.Config()),
-            store=partial(store.open_, store.Config()),
-            bus=partial(bus.open_, bus.Config()),
-            durable_store=partial(sqlite.open_, sqlite.Config()),
-        )
+@pytest.mark.skipif(os.geteuid() == 0, reason="root runs it in tests/conformance")
+class TestBubblewrap(BubblewrapBench, VMMConformance):
+    """The suite."""

@@ -104,7 +104,7 @@ async def test_stat(connection: GuestConnection, agent: Agent) -> None:
 
 async def test_list_directory(connection: GuestConnection, agent: Agent) -> None:
     assert [entry async for entry in files.list_directory(connection, ".")] == []
-    names = {f"file-{number:05}" for number in range(20_000)}
+    names = {f"file-{number:04}" for number in range(5_000)}
     for name in names:
         (agent.workdir / name).touch()
     assert {entry.name async for entry in files.list_directory(connection, ".")} == names
@@ -113,7 +113,7 @@ async def test_list_directory(connection: GuestConnection, agent: Agent) -> None
         break
     await listing.aclose()
     with pytest.raises(InvalidArgument):
-        await anext(files.list_directory(connection, "file-00001"))
+        await anext(files.list_directory(connection, "file-0001"))
     with pytest.raises(NotFound):
         await anext(files.list_directory(connection, "missing"))
 

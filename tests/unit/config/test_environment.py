@@ -142,3 +142,14 @@ def test_two_spellings_of_one_variable(refuse: Refuse) -> None:
     assert refuse("", {"AETHERIUM__SERVER__PORT": "1", "aetherium__server__port": "2"}) == [
         "environment variable aetherium__server__port: server.port: is set by AETHERIUM__SERVER__PORT, too"
     ]
+
+
+def test_a_message_names_the_form_that_holds(refuse: Refuse) -> None:
+    text = "storage: {provider: postgres, url: postgres, pool: 1}"
+    assert refuse(text, {"AETHERIUM__STORAGE__POSTGRES__POOL": "0"}) == [
+        "environment variable AETHERIUM__STORAGE__POSTGRES__POOL: storage.postgres.pool: must be from 1 to 100"
+    ]
+    nested = "storage: {provider: postgres, postgres: {url: postgres, pool: 1}}"
+    assert refuse(nested, {"AETHERIUM__STORAGE__POOL": "0"}) == [
+        "environment variable AETHERIUM__STORAGE__POOL: storage.pool: must be from 1 to 100"
+    ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from typing import Self
+from collections.abc import Sequence
+from typing import Any, Self
 
 from aetherium.core.guest.connection import GuestConnection
 from aetherium.protocol.frames import HEADER, Frame, FrameType, encode
@@ -58,6 +59,11 @@ def window(increment: int, stream: int = 1) -> bytes:
 
 def hello(**changes: object) -> bytes:
     return encode(Frame(FrameType.HELLO, 0, body({**HELLO, **changes})))
+
+
+def table(cases: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    """Return the arguments of ``parametrize`` for a table whose first column is the case's name."""
+    return {"argvalues": [case[1:] for case in cases], "ids": [case[0] for case in cases]}
 
 
 class ScriptedGuest:

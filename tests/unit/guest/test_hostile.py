@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ from aetherium.protocol.frames import (
     encode,
 )
 
-from .scripted import DEADLINE_S, ScriptedGuest, data, end, eof, error, event, hello, reply, window
+from .scripted import DEADLINE_S, ScriptedGuest, data, end, eof, error, event, hello, reply, table, window
 
 pytestmark = pytest.mark.usefixtures("bystander")
 
@@ -36,11 +36,6 @@ async def failure(guest: ScriptedGuest, wait: Awaitable[object]) -> GuestUnreach
     assert not guest.connection.is_open
     assert "vm-1" in caught.value.message
     return caught.value
-
-
-def table(cases: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
-    """Return the arguments of ``parametrize`` for a table whose first column is the case's name."""
-    return {"argvalues": [case[1:] for case in cases], "ids": [case[0] for case in cases]}
 
 
 BEFORE_HELLO: list[tuple[str, bytes, str]] = [

@@ -23,18 +23,20 @@ from aetherium.protocol.frames import (
 )
 
 _streams = st.integers(1, 2**32 - 1)
+_none = st.just(0)
 _frames = st.one_of(
-    st.builds(Frame, st.just(FrameType.HELLO), st.just(0), st.binary(min_size=2, max_size=300)),
-    st.builds(Frame, st.sampled_from([FrameType.PING, FrameType.PONG]), st.just(0), st.binary(max_size=MAX_PING)),
+    st.builds(Frame, st.just(FrameType.HELLO), _none, st.binary(min_size=2, max_size=300), _none),
+    st.builds(Frame, st.sampled_from([FrameType.PING, FrameType.PONG]), _none, st.binary(max_size=MAX_PING), _none),
     st.builds(
         Frame,
         st.sampled_from([FrameType.REPLY, FrameType.ERROR, FrameType.END, FrameType.EVENT]),
         _streams,
         st.binary(min_size=2, max_size=300),
+        _none,
     ),
     st.builds(Frame, st.just(FrameType.DATA), _streams, st.binary(min_size=1, max_size=2000), st.integers(0, 1)),
     st.builds(Frame, st.just(FrameType.EOF), _streams, st.just(b""), st.integers(0, 1)),
-    st.builds(Frame, st.just(FrameType.WINDOW), _streams, st.binary(min_size=4, max_size=4)),
+    st.builds(Frame, st.just(FrameType.WINDOW), _streams, st.binary(min_size=4, max_size=4), _none),
 )
 
 

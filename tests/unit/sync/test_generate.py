@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +66,6 @@ WORDS = (
     ("AbstractAsyncContextManager", "AbstractContextManager"),
     ("AsyncIterator", "Iterator"),
     ("AsyncIterable", "Iterable"),
-    ("AsyncGenerator[bytes, None]", "Generator[bytes, None, None]"),
 )
 INPUTS = ("Input", "Data", "Input | None")
 
@@ -77,6 +77,7 @@ def plain(annotation: str, *, decorated: bool = False) -> str:
         annotation = f"AbstractContextManager{annotation.removeprefix('AsyncIterator')}"
     for word, other in WORDS:
         annotation = annotation.replace(word, other)
+    annotation = re.sub(r"^AsyncGenerator\[(.*), None\]$", r"Generator[\1, None, None]", annotation)
     return annotation.replace("[Process]", "[SyncProcess]").replace("[Tunnel]", "[SyncTunnel]")
 
 

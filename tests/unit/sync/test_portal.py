@@ -3,43 +3,24 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
-import sys
 import threading
 import traceback
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
 import pytest
 
 from aetherium.app.sync.portal import Portal, open_portal
-from aetherium.model.errors import Conflict, Internal
 from tests.unit.sync.conftest import interrupt_main
-
-TURNS = 2000
-"""Turns of the loop that a clean-up takes: far longer than a thread that does not wait for it needs to go on."""
+from tests.unit.sync.sources import Boom, Source, context, explode, nothing, slowly
 
 
 @pytest.fixture
 def portal() -> Iterator[Portal]:
     with Portal() as portal:
         yield portal
-
-
-async def slowly(log: list[str], word: str) -> None:
-    for _ in range(TURNS):
-        await asyncio.sleep(0)
-    log.append(word)
-
-
-class Boom(Exception):
-    pass
-
-
-async def explode() -> None:
-    await asyncio.sleep(0)
-    raise Boom
 
 
 def test_a_result_comes_back(portal: Portal) -> None:
@@ -227,28 +208,29 @@ def test_an_interrupted_body_leaves_its_contexts(interrupt: type[BaseException])
     assert log == [interrupt.__name__, "closed"]
 
 
-# Iterators.
+def test_an_interrupt_at_the_end_waits_for_the_clean_up(interrupt: type[BaseException]) -> None:
+    log: list[str] = []
 
-
-class Source:
-    """An asynchronous generator that tells what happens to it."""
-
-    def __init__(self) -> None:
-        self.given: list[int] = []
-        self.closed = threading.Event()
-        self.tasks: set[asyncio.Task[object] | None] = set()
-
-    async def items(self) -> AsyncGenerator[int, None]:
-        self.tasks.add(asyncio.current_task())
+    async def items() -> AsyncIterator[int]:
         try:
-            for number in range(100):
-                self.given.append(number)
-                yield number
+            yield 1
         finally:
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
-            self.tasks.add(asyncio.current_task())
-            self.closed.set()
+            interrupt_main()
+            await slowly(log, "cleaned up")
+
+    def use() -> None:
+        with Portal() as portal:
+            left.append(portal.iterate(items))
+            next(left[0])
+
+    left: list[Generator[int, None, None]] = []
+    with pytest.raises(interrupt):
+        use()
+    assert log == ["cleaned up"]
+    left[0].close()
+
+
+# Iterators.
 
 
 def test_items_come_in_order_and_the_end_is_the_end(portal: Portal) -> None:
@@ -333,19 +315,6 @@ def test_an_iterator_forgotten_in_the_loops_thread_is_closed_and_stops_nobody(po
 # Contexts.
 
 
-@asynccontextmanager
-async def context(log: list[str], swallow: type[Exception] | tuple[type[Exception], ...] = ()) -> AsyncIterator[str]:
-    task = asyncio.current_task()
-    try:
-        yield "value"
-    except BaseException as error:
-        log.append(type(error).__name__)
-        if not (swallow and isinstance(error, swallow)):
-            raise
-    finally:
-        await slowly(log, "left by the same task" if asyncio.current_task() is task else "left by another task")
-
-
 def test_a_context_is_left_by_the_task_that_entered_it(portal: Portal) -> None:
     log: list[str] = []
     with portal.hold(lambda: context(log), str.upper) as value:
@@ -418,112 +387,3 @@ def test_an_iterator_in_a_context_is_closed_before_the_context(portal: Portal) -
     with portal.hold_iterator(subscription) as items:
         assert next(items) == 0
     assert closed_first == [True]
-
-
-# The end.
-
-
-def test_what_is_open_ends_before_the_root_does() -> None:
-    log: list[str] = []
-    source = Source()
-
-    @asynccontextmanager
-    async def root() -> AsyncIterator[str]:
-        yield "root"
-        log.append("source closed" if source.closed.is_set() else "source open")
-        log.append("root closed")
-
-    left = ExitStack()
-    with open_portal(root) as (portal, value):
-        assert value == "root"
-        iterator = portal.iterate(source.items)
-        next(iterator)
-        left.enter_context(portal.hold(lambda: context(log), str))
-    assert log == ["CancelledError", "left by the same task", "source closed", "root closed"]
-    with pytest.raises(Conflict, match="closed"):
-        next(iterator)
-    left.close()
-
-
-@asynccontextmanager
-async def nothing() -> AsyncIterator[None]:
-    yield
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda portal: portal.call(explode),
-        lambda portal: portal.run(lambda: None),
-        lambda portal: next(portal.iterate(Source().items)),
-        lambda portal: portal.hold(nothing, lambda value: value).__enter__(),
-    ],
-    ids=["call", "run", "iterate", "hold"],
-)
-def test_nothing_works_after_the_end(use: Callable[[Portal], object]) -> None:
-    with Portal() as portal:
-        pass
-    with pytest.raises(Conflict, match="closed"):
-        use(portal)
-
-
-def test_a_thread_that_waits_is_told_of_the_end() -> None:
-    waiting = threading.Event()
-
-    async def wait() -> None:
-        waiting.set()
-        await asyncio.Event().wait()
-
-    with ThreadPoolExecutor(1) as pool:
-        with open_portal(nothing) as (portal, _):
-            called = pool.submit(portal.call, wait)
-            assert waiting.wait(10)
-        with pytest.raises(Conflict, match="closed"):
-            called.result()
-
-
-def test_calls_that_race_with_the_end_all_return() -> None:
-    def knock(portal: Portal, number: int) -> None:
-        for _ in range(200):
-            assert portal.run(lambda: number) == number
-
-    for _ in range(20):
-        with ThreadPoolExecutor(4) as pool:
-            with open_portal(nothing) as (portal, _):
-                knocking: list[Future[None]] = [pool.submit(knock, portal, number) for number in range(4)]
-                portal.run(lambda: None)
-            assert all(isinstance(future.exception(), Conflict | None) for future in knocking)
-
-
-def test_a_loop_that_breaks_tells_everybody_why() -> None:
-    waiting = threading.Event()
-
-    async def wait() -> None:
-        waiting.set()
-        await asyncio.Event().wait()
-
-    async def sabotage() -> None:
-        asyncio.get_running_loop().call_soon(sys.exit, 9)
-        await asyncio.Event().wait()
-
-    def use(pool: ThreadPoolExecutor) -> None:
-        with Portal() as portal:
-            called = pool.submit(portal.call, wait)
-            assert waiting.wait(10)
-            with pytest.raises(Internal):
-                portal.call(sabotage)
-            with pytest.raises(Internal):
-                called.result()
-
-    with ThreadPoolExecutor(1) as pool, pytest.raises(Internal, match="SystemExit") as caught:
-        use(pool)
-    assert isinstance(caught.value.__cause__, SystemExit)
-
-
-def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", start)
-    with pytest.raises(RuntimeError, match="can't start"), Portal():
-        pytest.fail("opened")

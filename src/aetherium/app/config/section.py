@@ -54,6 +54,10 @@ class Sorter:
     frame: Frame
     registry: Registry
     problems: Problems
+    names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = self.registry.names(self.frame.name)  # once: it may look through installed packages
 
     def sort(self, layers: Sequence[Entry]) -> Sorted:
         """Return the section's keys by owner; ``layers`` are the section in each layer, weakest first."""
@@ -97,7 +101,7 @@ class Sorter:
     def choices(self) -> tuple[str, ...]:
         """Return what ``provider`` may be."""
         automatic = (AUTO,) if self.frame.provider == AUTO else ()
-        return (*automatic, *self.registry.names(self.frame.name))
+        return (*automatic, *self.names)
 
     def sort_layer(self, table: Table, result: Sorted) -> None:
         """Add one layer to the result."""
@@ -111,7 +115,7 @@ class Sorter:
         for key, entry in table.entries.items():
             if key in self.frame.own:
                 own[key] = entry
-            elif self.frame.has_options and key in self.registry.names(self.frame.name):
+            elif self.frame.has_options and key in self.names:
                 found = self.as_table(entry, (self.frame.name, key))
                 nested |= {} if found is None else {key: Table(place=entry.place, entries=found.entries)}
             else:
@@ -138,7 +142,7 @@ class Sorter:
         for key, entry in inline.items():
             path = (self.frame.name, key)
             if beside is None or key not in options:
-                known = {*self.frame.own, *options, *self.section_names()}
+                known = {*self.frame.own, *options, *(self.names if self.frame.has_options else ())}
                 self.problems.add(entry.place, path, f"unknown key{suggest(key, known)}")
             elif beside in nested and key in nested[beside].entries:
                 other = nested[beside].entries[key].place
@@ -158,7 +162,7 @@ class Sorter:
 
     def options_of(self, provider: str | None) -> Mapping[str, Any] | None:
         """Return a provider's options by name; None when they cannot be loaded."""
-        if provider is None or provider not in self.registry.names(self.frame.name):
+        if provider is None or provider not in self.names:
             return {}
         try:
             kind = self.registry.config_type(self.frame.name, provider)
@@ -166,16 +170,12 @@ class Sorter:
             return None
         return fields_of(kind) or {}
 
-    def section_names(self) -> tuple[str, ...]:
-        """Return the names that sections of providers may have."""
-        return self.registry.names(self.frame.name) if self.frame.has_options else ()
-
     def option_types(self, result: Sorted) -> dict[str, type[Any]]:
         """Return the ``Config`` of each provider that has a section or is chosen. One that cannot be loaded is a
         problem only if it is the chosen one."""
         types = {}
         for name in dict.fromkeys((*result.options, result.provider or "")):
-            if name not in self.registry.names(self.frame.name):
+            if name not in self.names:
                 continue
             try:
                 kind = self.registry.config_type(self.frame.name, name)

@@ -210,7 +210,7 @@ class SyncVMs:
 
     def stream(
         self, vm: str, command: Command, *, stdin: SyncInput | None = None, key: str | None = None
-    ) -> Iterator[Output | ExitStatus]:
+    ) -> Generator[Output | ExitStatus, None, None]:
         """Run a command and yield its output as it comes, then its ExitStatus. Leaving early kills the command.
 
         A reader that falls behind slows the command down; memory stays bounded.

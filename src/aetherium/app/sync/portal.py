@@ -11,7 +11,6 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, closing, contextmanager, suppress
-from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -66,7 +65,6 @@ class _Errand:
         self.cancel()
         if self._portal.is_own_thread():
             return  # a forgotten iterator or context, collected in the loop's thread: that must not wait for itself
-        self.ended.wait()
         while not (answer := self._answers.get()).last:
             pass
         if not isinstance(answer.error, asyncio.CancelledError):
@@ -91,12 +89,12 @@ class _Errand:
 
     # For the loop.
 
-    def begin(self, work: Callable[[_Errand], Coroutine[Any, Any, Any]], context: Context) -> None:
-        """Start the task."""
+    def begin(self, work: Callable[[_Errand], Coroutine[Any, Any, Any]]) -> None:
+        """Start the task; ``post`` has brought the context variables of the thread."""
         if self._portal.is_closed:  # nobody would cancel it any more
             self.end(_Answer(error=self._portal.closed_error()))
             return
-        self._task = asyncio.get_running_loop().create_task(self._run(work), context=context)
+        self._task = asyncio.get_running_loop().create_task(self._run(work))
         self._task.add_done_callback(self._done)
 
     async def _run(self, work: Callable[[_Errand], Coroutine[Any, Any, Any]]) -> _Answer:
@@ -112,7 +110,6 @@ class _Errand:
             self.end(_Answer(error=asyncio.CancelledError()))
 
     def _done(self, task: asyncio.Task[_Answer]) -> None:
-        self._task = None
         self.end(_Answer(error=asyncio.CancelledError()) if task.cancelled() else task.result())
 
     def hand(self, value: object) -> None:
@@ -157,11 +154,13 @@ class Portal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.is_closed = True
-        self.post(self._stop.set)
         try:
+            self.is_closed = True
+            self.post(self._stop.set)
             self._ended.wait()
         except BaseException:
+            self.is_closed = True
+            self.post(self._stop.set)
             self._ended.wait()
             raise
         self._thread.join()
@@ -270,7 +269,7 @@ class Portal:
         if self.is_closed:  # looked at after the line above: who closes the portal ends what stands there
             self.forget(errand)
             raise self.closed_error()
-        return errand, errand.exchange(errand.begin, work, copy_context())
+        return errand, errand.exchange(errand.begin, work)
 
     # For errands.
 

@@ -77,16 +77,11 @@ async def write(
         "parents": parents,
     }
     async with replied(connection, "write", fields) as stream:
-        sent = 0
         if isinstance(data, bytes | bytearray | memoryview):
             sent = memoryview(data).nbytes
             await stream.send(data)
         else:
-            async for chunk in data:
-                sent += memoryview(chunk).nbytes
-                await stream.send(chunk)
-                if not stream.is_open:
-                    break
+            sent = await send_all(stream, data)
         end = await end_of_sending(stream)
         if end.integer("bytes") != sent:
             raise ProtocolError("another number of bytes than were sent")
@@ -160,6 +155,21 @@ class Watch:
 def watch(connection: GuestConnection, path: str, *, recursive: bool = False) -> Watch:
     """Return the changes under a path: iterate over them, at best inside ``async with``. Raises NotFound there."""
     return Watch(connection, {"path": guest_path(path), "recursive": recursive})
+
+
+async def send_all(stream: Stream, chunks: AsyncIterable[Chunk]) -> int:
+    """Send what an iterable yields, stop when the guest ends the stream, close a generator. Return the bytes sent."""
+    sent = 0
+    try:
+        async for chunk in chunks:
+            sent += memoryview(chunk).nbytes
+            await stream.send(chunk)
+            if not stream.is_open:
+                break
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()  # else it would stay suspended, with its files open, until it is collected
+    return sent
 
 
 async def end_of_sending(stream: Stream) -> Payload:

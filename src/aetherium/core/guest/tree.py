@@ -41,17 +41,13 @@ async def upload(connection: GuestConnection, source: Path, destination: str) ->
     name = ""
     if not is_directory:
         destination, name = await _place_of_file(connection, source.name, destination)
-    async with aclosing(_packed(resolved, name)) as chunks:
-        return await upload_stream(connection, chunks, destination)
+    return await upload_stream(connection, _packed(resolved, name), destination)
 
 
 async def upload_stream(connection: GuestConnection, chunks: AsyncIterable[files.Chunk], destination: str) -> TreeCount:
     """Unpack a tar archive under a directory in the VM, made if missing. The counts are the agent's."""
     async with replied(connection, "upload", {"path": files.guest_path(destination)}) as stream:
-        async for chunk in chunks:
-            await stream.send(chunk)
-            if not stream.is_open:
-                break
+        await files.send_all(stream, chunks)
         end = await files.end_of_sending(stream)
         return TreeCount(end.integer("entries"), end.integer("bytes"))
 
@@ -61,7 +57,8 @@ async def download(
 ) -> TreeCount:
     """Copy a file or directory out of the VM. What the VM sends can write nothing outside ``destination``.
 
-    Files in the way are replaced. After a failure what was already unpacked stays, except the file under way.
+    A Path cannot end in ``/``: to put a file into a directory that is still missing, make that first. Files in the way
+    are replaced. After a failure what was already unpacked stays, except the file under way.
     """
     entry = await files.stat(connection, source)
     limits = limits or UnpackLimits()

@@ -231,11 +231,10 @@ class Unpacker:
     def _leave_directories(self, keep: int) -> None:
         while len(self._path) > keep:
             directory = self._path.pop()
-            try:
-                if (mtime_ns := self._times.get(directory.key)) is not None:
+            if (mtime_ns := self._times.get(directory.key)) is not None:
+                with suppress(OSError):  # a time is not worth failing for
                     os.utime(directory.fd, ns=(mtime_ns, mtime_ns))
-            finally:
-                os.close(directory.fd)
+            os.close(directory.fd)
 
 
 async def unpack(

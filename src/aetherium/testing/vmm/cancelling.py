@@ -1,7 +1,5 @@
 """Cancelling a create or a start wherever it is: nothing stays."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio

@@ -1,11 +1,10 @@
 """How VMs end: asked, forced, by age, by themselves."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +14,7 @@ from aetherium.model.errors import AetheriumError, Conflict
 from aetherium.model.event import Event
 from aetherium.model.vm import VM, VMConfig, VMState
 from aetherium.ports.bus import EventBus
+from aetherium.testing.census import Census, Signs, leaks
 from aetherium.testing.vmm.bench import Bench, within
 from aetherium.testing.vmm.execs import until_file
 from aetherium.testing.watched import WatchedDriver
@@ -50,6 +50,20 @@ class EndingChecks(Bench):
         assert stopped.stop_reason is not None
         assert stopped.stop_reason.rule == "forced"
         assert await last_words(engine, vm, driver) in ("", None)
+
+    @pytest.mark.parametrize("force", [False, True])
+    async def test_stop_ends_every_process(
+        self, engine: Engine, driver: WatchedDriver, state_dir: Path, *, force: bool
+    ) -> None:
+        before = Census.first(Signs(places=(state_dir,)))
+        vm = await engine.vms.create(VMConfig())
+        daemon = "(setsid sh -c 'echo > begun; trap : TERM HUP; while :; do sleep 600; done' &) ; exec sleep 600"
+        await engine.vms.spawn(vm.id, Command.script(daemon))
+        await until_file(engine, vm, "begun")
+        await engine.vms.stop(vm.id, force=force, grace_s=0.2)
+        assert await driver.find(vm) is None
+        signs = Signs(places=(state_dir,), names=frozenset({vm.id}))
+        assert await leaks(before, signs, of="process") == []
 
     async def test_commands_under_way_fail_when_the_vm_stops(self, engine: Engine, vm: VM) -> None:
         running = asyncio.create_task(engine.vms.exec(vm.id, Command.script("echo > begun; trap '' TERM; sleep 600")))

@@ -1,7 +1,5 @@
 """Running commands to their end."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio
@@ -124,8 +122,9 @@ class ExecChecks(Bench):
 async def nothing_runs(engine: Engine, vm: VM) -> None:
     """Wait until no command runs in a VM."""
     async with asyncio.timeout(10):
-        while any(exec.state == "running" for exec in await engine.vms.execs(vm.id)):
-            await asyncio.sleep(0.01)
+        for command in await engine.vms.execs(vm.id):
+            async with engine.vms.attach(vm.id, command.id) as process:
+                await process.wait()
 
 
 async def until_file(engine: Engine, vm: VM, path: str) -> None:

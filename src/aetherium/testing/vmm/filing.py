@@ -1,7 +1,5 @@
 """Files of a VM from outside."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import os
@@ -14,7 +12,7 @@ import pytest
 from aetherium.core.engine import Engine
 from aetherium.model.command import Command
 from aetherium.model.errors import AetheriumError, AlreadyExists, Conflict, InvalidArgument, NotFound
-from aetherium.model.files import ChangeType, FileType
+from aetherium.model.files import ChangeType, FileChange, FileType
 from aetherium.model.vm import VM
 from aetherium.testing.vmm.bench import Bench, within
 
@@ -113,7 +111,7 @@ class FileChecks(Bench):
             await engine.vms.exec(
                 vm.id, Command.script("echo x > watched/new; mv watched/new watched/old; rm watched/old")
             )
-            seen = []
+            seen: list[FileChange] = []
             while not seen or seen[-1].type is not ChangeType.REMOVED:
                 seen.append(await within(10, anext(changes)))
         kinds = [(change.type, change.path) for change in seen]

@@ -1,7 +1,5 @@
 """The walk through a VM's life, and what is refused on the way."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import pytest

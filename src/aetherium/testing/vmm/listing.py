@@ -1,7 +1,5 @@
 """Many VMs: names, labels, pages, keys."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio

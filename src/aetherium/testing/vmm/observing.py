@@ -1,7 +1,5 @@
 """What one can see of a VM, and what it cannot see of the host."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import tempfile

@@ -1,7 +1,5 @@
 """Ending what nobody tracks, and nothing else."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

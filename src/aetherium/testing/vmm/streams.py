@@ -1,7 +1,5 @@
 """Output as it comes, and leaving before the end."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,5 @@
 """Commands with a terminal."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 from aetherium.core.engine import Engine

@@ -1,7 +1,5 @@
 """TCP connections into a VM."""
 
-# ruff: noqa: D102 (a test's name says what it says)
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

@@ -33,11 +33,29 @@ class Hierarchy:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """What was made for one VM: its directories and the limits that hold."""
+class Member:
+    """A VM's group in one tree, and the limits that were set there."""
 
-    paths: tuple[str, ...] = ()
-    limits: frozenset[str] = frozenset()
+    path: str
+    limits: frozenset[str]
+    hierarchy: Hierarchy
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A VM's groups in all trees."""
+
+    members: tuple[Member, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The directories."""
+        return tuple(member.path for member in self.members)
+
+    @property
+    def limits(self) -> frozenset[str]:
+        """The limits that hold."""
+        return frozenset[str]().union(*(member.limits for member in self.members))
 
 
 def discover(mountinfo: str, own: str) -> list[Hierarchy]:
@@ -79,24 +97,55 @@ def planned(hierarchies: Iterable[Hierarchy], name: str) -> tuple[str, ...]:
     return tuple(os.path.join(hierarchy.base, PARENT, name) for hierarchy in hierarchies)
 
 
-def make(hierarchies: Iterable[Hierarchy], name: str, vm: VM, pids: Iterable[int]) -> Group:
-    """Make the VM's groups, set its limits and put the processes in. What the host refuses is left out."""
-    paths: list[str] = []
-    limits: set[str] = set()
-    members = tuple(pids)
+def make(hierarchies: Iterable[Hierarchy], name: str, vm: VM) -> Group:
+    """Make the VM's groups and set the limits of space. What the host refuses is left out."""
+    made: list[Member] = []
     for hierarchy in hierarchies:
         path = os.path.join(hierarchy.base, PARENT, name)
         try:
             _make_directory(path, hierarchy)
         except OSError:
             continue
-        paths.append(path)
-        held = {limit for limit, files in _settings(vm, hierarchy).items() if _set(path, files)}
-        with suppress(OSError):
-            for pid in members:
-                _write(f"{path}/cgroup.procs", str(pid))
-            limits |= held
-    return Group(tuple(paths), frozenset(limits))
+        settings = _settings(vm, hierarchy)
+        limits = frozenset(limit for limit, files in settings.items() if limit != "cpus" and _set(path, files))
+        made.append(Member(path, limits, hierarchy))
+    return Group(tuple(made))
+
+
+def enter(group: Group) -> frozenset[str]:
+    """Move this thread into the groups of version 1 and return which: what it starts is then in them from the outset.
+
+    To move another process, the kernel waits until every processor has seen it, ten milliseconds; a thread that moves
+    itself costs nothing. Version 2 does not let a thread leave its process.
+    """
+    entered = set()
+    for member in group.members:
+        if not member.hierarchy.is_v2:
+            with suppress(OSError):
+                _write(f"{member.path}/tasks", "0")
+                entered.add(member.path)
+    return frozenset(entered)
+
+
+def put(group: Group, vm: VM, pids: Iterable[int], *, entered: frozenset[str] = frozenset()) -> Group:
+    """Put processes into the groups they are not in yet, and return the groups that hold them.
+
+    Only now is their time limited: before, it would be that of our own thread too.
+    """
+    members, holding = tuple(pids), []
+    for member in group.members:
+        held = member.limits
+        try:
+            if member.path not in entered:
+                for pid in members:
+                    _write(f"{member.path}/cgroup.procs", str(pid))
+            time = _settings(vm, member.hierarchy).get("cpus")
+            if time is not None and _set(member.path, time):
+                held |= {"cpus"}
+        except OSError:
+            held = frozenset()
+        holding.append(Member(member.path, held, member.hierarchy))
+    return Group(tuple(holding))
 
 
 def remove(paths: Iterable[str]) -> list[str]:
@@ -118,7 +167,7 @@ def remove(paths: Iterable[str]) -> list[str]:
 
 
 def members(paths: Iterable[str]) -> frozenset[int]:
-    """Return the pids of all processes in these groups."""
+    """Return the pids of all processes in these groups. One of ours may be among them: see ``enter``."""
     return frozenset(int(pid) for path in paths for pid in _read(f"{path}/cgroup.procs").split() if _is_ours(path))
 
 

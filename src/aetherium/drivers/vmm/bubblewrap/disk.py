@@ -88,6 +88,17 @@ class Disk:
             if not (self.path / "machine-id").exists():
                 (self.path / "machine-id").write_text(secrets.token_hex(16) + "\n", encoding="ascii")
 
+    def unlock(self) -> None:
+        """Give the VM back its own directories, should it have locked itself out: else it would never start again."""
+        for name in DISKS:
+            fd = os.open(self.root / name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                mode = stat.S_IMODE(os.fstat(fd).st_mode)
+                if mode & 0o700 != 0o700:
+                    os.chmod(f"/proc/self/fd/{fd}", mode | 0o700)
+            finally:
+                os.close(fd)
+
     def clear_run(self) -> None:
         """Remove what belongs to one run of the machine."""
         for path in (self.socket, self.info):

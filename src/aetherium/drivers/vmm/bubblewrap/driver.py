@@ -102,26 +102,28 @@ class Bubblewrap:
         for delay in settled(self._limits, disk):  # of a run that ended by itself
             await asyncio.sleep(delay)
         with tools.opened(self._config.bwrap, drops=self._drops) as found, Descriptors() as fds:
-            order = launch.Order(
-                vm=vm,
-                disk=disk,
-                uid=owner if self._drops else None,
-                word=self._mark.word(vm.id),
-                agent_args=agent_args,
-                state_dir=self._state_dir,
-                arch=platform.machine(),
-                etcs=self._etcs,
-            )
             try:
                 with in_words(f"starting VM {vm.id}"):
+                    group = self._limits.prepare(vm, disk, self._mark.cgroup(vm.id))
+                    order = launch.Order(
+                        vm=vm,
+                        disk=disk,
+                        uid=owner if self._drops else None,
+                        word=self._mark.word(vm.id),
+                        agent_args=agent_args,
+                        state_dir=self._state_dir,
+                        arch=platform.machine(),
+                        etcs=self._etcs,
+                        group=group,
+                    )
                     launched = launch.spawn(fds, order, found)
                     self._children.add(launched.pid)
                 monitor = processes.identify(launched.pid)
                 async with asyncio.timeout(self._config.start_timeout_s):
                     init = await launch.first_process(launched, disk)
-                    group = self._limits.hold(vm, disk, self._mark.cgroup(vm.id), [launched.pid, init.pid])
-                    if self._config.require_limits and len(group.limits) < 3:
-                        raise _unlimited(self.capabilities.limits - group.limits)
+                    held = self._limits.hold(vm, group, [launched.pid, init.pid], entered=launched.entered)
+                    if self._config.require_limits and held < self.capabilities.limits:
+                        raise _unlimited(self.capabilities.limits - held)
                     await launch.agent_started(fds, launched, init, order)
             except BaseException as error:
                 self._undo(disk)
@@ -132,7 +134,7 @@ class Bubblewrap:
                     ) from error
                 raise
         made = Machine(boot=self._boot, init=init, monitor=monitor, cgroups=group.paths)
-        return Started(made.handle(), tuple(sorted(group.limits)))
+        return Started(made.handle(), tuple(sorted(held)))
 
     def _undo(self, disk: Disk) -> None:
         # Blocks for the few milliseconds that a kill takes: a cancellation cannot come in between.
@@ -158,6 +160,8 @@ class Bubblewrap:
                     init = next((each for each in found if each.is_agent), None)
                     if init is not None:
                         return self._adopted(vm, disk, init.process, found)
+                    if all(each.is_init for each in found):
+                        break  # whoever should have let it begin is gone
                     await asyncio.sleep(delay)
         await uncancelled(asyncio.to_thread(self._undo, disk))
         return None
@@ -166,7 +170,8 @@ class Bubblewrap:
         monitor = next((each.process for each in found if not each.is_init), None)
         # The one who started it may have died before it laid the limits on; the agent has started nothing yet.
         members = [process.pid for process in (monitor, init) if process is not None]
-        group = self._limits.hold(vm, disk, self._mark.cgroup(vm.id), members)
+        group = self._limits.prepare(vm, disk, self._mark.cgroup(vm.id))
+        self._limits.hold(vm, group, members)
         return Machine(boot=self._boot, init=init, monitor=monitor, cgroups=group.paths).handle()
 
     async def inspect(self, vm: VM, handle: Handle) -> Observed:
@@ -217,6 +222,7 @@ class Bubblewrap:
             processes.kill(monitor)
             await processes.gone(monitor)
         self._children.settle(monitor.pid)
+        collect_left()
 
     async def pause(self, vm: VM, handle: Handle) -> None:
         """Freeze the VM's control group, or stop each of its processes."""
@@ -271,6 +277,7 @@ class Bubblewrap:
         if there is not None and there.boot == self._boot:
             await processes.gone(there.init)
         self._children.settle_all()
+        collect_left()
         for delay in settled(self._limits, disk, paths):
             await asyncio.sleep(delay)
         with in_words(f"deleting VM {vm_id}"):
@@ -287,7 +294,7 @@ class Bubblewrap:
                 yield found.process
         for pid in cgroups.members({*self._limits.paths(disk), *groups}):
             process = processes.identify(pid)
-            if process is not None and processes.find(process) is not None:
+            if process is not None and marks.is_inside(pid) and processes.find(process) is not None:
                 yield process
         recorded = marks.recorded(disk.told())
         if recorded is not None and processes.find(recorded) is not None:

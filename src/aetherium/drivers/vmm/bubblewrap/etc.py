@@ -59,7 +59,7 @@ def directories(configured: str | None, state_dir: Path) -> tuple[Path, ...]:
 
 
 def provided(places: tuple[Path, ...]) -> Path:
-    """Return a directory that is as the host's ``/etc`` is now, in the first place where that can be. Raises OSError."""
+    """Return a directory that is as the host's ``/etc`` is now, in the first place that allows it. Raises OSError."""
     for copies in places[:-1]:
         with suppress(OSError):
             return _provided(copies)

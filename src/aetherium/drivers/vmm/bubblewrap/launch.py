@@ -12,6 +12,7 @@ from typing import Final
 
 from aetherium.drivers.vmm.bubblewrap import etc, processes, rootfs, seccomp
 from aetherium.drivers.vmm.bubblewrap import mounts as user_mounts
+from aetherium.drivers.vmm.bubblewrap.cgroups import Group
 from aetherium.drivers.vmm.bubblewrap.channel import listener
 from aetherium.drivers.vmm.bubblewrap.descriptors import Descriptors
 from aetherium.drivers.vmm.bubblewrap.disk import Disk
@@ -41,6 +42,7 @@ class Order:
     state_dir: Path
     arch: str
     etcs: tuple[Path, ...]
+    group: Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,14 @@ class Launched:
     """A ``bwrap`` that runs. It waits before it starts the agent, until ``go`` gets a byte or is closed.
 
     ``info`` brings its JSON; ``done`` ends when the agent has closed what it inherited by accident, or all is over.
+    ``entered`` are the control groups it was started in.
     """
 
     pid: int
     info: int
     go: int
     done: int
+    entered: frozenset[str]
 
 
 def spawn(fds: Descriptors, order: Order, tools: Tools) -> Launched:
@@ -61,6 +65,7 @@ def spawn(fds: Descriptors, order: Order, tools: Tools) -> Launched:
     console = fds.keep(
         os.open(order.disk.console, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
     )
+    order.disk.unlock()
     staging = Staging(fds, apart=order.uid is not None)
     mounts = user_mounts.opened(fds, order.vm.mounts, order.state_dir)
     user_mounts.prepare(order.disk, order.uid, mounts)
@@ -92,12 +97,13 @@ def spawn(fds: Descriptors, order: Order, tools: Tools) -> Launched:
             umask=0o022,
             start_new_session=True,
             pass_fds=fds.shared,
-        )
+        ),
+        order.group,
     )
     # The driver waits for it by pidfd; Popen was here only for its vfork and would warn that it still runs.
     child.returncode = 0
     fds.close_shared()
-    return Launched(child.pid, info, go, done)
+    return Launched(child.pid, info, go, done, staging.entered)
 
 
 async def first_process(launched: Launched, disk: Disk) -> Process:

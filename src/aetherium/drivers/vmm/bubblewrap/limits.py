@@ -41,16 +41,23 @@ class Limits:
         found = cgroups.expected(self.hierarchies)
         return found if "pids" in found or not _counts_by_namespace() else (*found, "pids")
 
-    def hold(self, vm: VM, disk: Disk, name: str, pids: list[int]) -> Group:
-        """Lay the limits on these processes and all they start. ``pids`` ends with the VM's first process."""
+    def prepare(self, vm: VM, disk: Disk, name: str) -> Group:
+        """Make the VM's groups, having written down which, so that they can be removed whatever happens."""
         if self.hierarchies:
             disk.cgroups.write_text(json.dumps(cgroups.planned(self.hierarchies, name)), encoding="utf-8")
-        group = cgroups.make(self.hierarchies, name, vm, pids)
-        if "pids" not in group.limits and _counts_by_namespace():
+        return cgroups.make(self.hierarchies, name, vm)
+
+    def hold(self, vm: VM, group: Group, pids: list[int], *, entered: frozenset[str] = frozenset()) -> frozenset[str]:
+        """Hold these processes and all they start to the limits, and return which hold.
+
+        ``pids`` ends with the VM's first process; ``entered`` are the groups that they are in already.
+        """
+        held = cgroups.put(group, vm, pids, entered=entered).limits
+        if "pids" not in held and _counts_by_namespace():
             with suppress(OSError, ValueError):
                 resource.prlimit(pids[-1], resource.RLIMIT_NPROC, (vm.pids, vm.pids))
-                return Group(group.paths, group.limits | {"pids"})
-        return group
+                return held | {"pids"}
+        return held
 
     def paths(self, disk: Disk) -> tuple[str, ...]:
         """Return the groups that were, or were about to be, made for a VM."""

@@ -59,7 +59,7 @@ def search(mark: Mark, uids: frozenset[int] | None = None) -> Iterator[Found]:
     """
     prefix = f"{_WORD}{mark.text}:".encode()
     for pid in processes.pids():
-        words = processes.words(pid)
+        words = processes.words_in_time(pid)
         named = next((word for word in words if word.startswith(prefix)), None)
         if named is None:
             continue
@@ -88,6 +88,12 @@ def _owner_and_depth(pid: int) -> tuple[int, int, int] | None:
     except (OSError, ValueError):
         return None
     return None if uid is None or depth is None or inner is None else (uid, depth, inner)
+
+
+def is_inside(pid: int) -> bool:
+    """Say whether a process is in a pid namespace below ours, as all in a VM are and no engine is."""
+    owner = _owner_and_depth(pid)
+    return owner is not None and owner[1] > 1
 
 
 def recorded(info: str) -> Process | None:

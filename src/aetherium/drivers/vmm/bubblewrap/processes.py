@@ -22,10 +22,10 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the kernel tells about a process: its state's letter, its parent, when it was started."""
+    """What the kernel tells about a process: its state's letter, its flags, when it was started."""
 
     state: str
-    parent: int
+    flags: int
     started: int
 
     @property
@@ -33,24 +33,43 @@ class Seen:
         """Whether it can still run."""
         return self.state not in "ZXx"
 
+    @property
+    def is_kernels(self) -> bool:
+        """Whether it is a thread of the kernel's own."""
+        return bool(self.flags & 0x200000)  # PF_KTHREAD
+
 
 def look(pid: int) -> Seen | None:
     """Return what is known of ``pid``, None when there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-        return Seen(fields[0].decode("ascii"), int(fields[1]), int(fields[19]))
+        return Seen(fields[0].decode("ascii"), int(fields[6]), int(fields[19]))
     except (OSError, IndexError, ValueError):
         return None
 
 
 def words(pid: int) -> list[bytes]:
-    """Return the command line of ``pid``, empty when it has none any more."""
+    """Return the command line of ``pid``, empty when it has none."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read().split(b"\0")
+            text = file.read()
     except OSError:
         return []
+    return text.split(b"\0") if text else []
+
+
+def words_in_time(pid: int) -> list[bytes]:
+    """Like ``words``, for one that may just be becoming another program, when it has none for a moment."""
+    for _ in range(200):
+        found = words(pid)
+        if found:
+            return found
+        seen = look(pid)
+        if seen is None or not seen.is_alive or seen.is_kernels:
+            return []
+        time.sleep(0.0005)
+    return []
 
 
 def identify(pid: int) -> Process | None:
@@ -66,7 +85,9 @@ def find(process: Process) -> Seen | None:
 
 
 def open_pidfd(process: Process) -> int | None:
-    """Return a descriptor of exactly this process, None when it is gone."""
+    """Return a descriptor of exactly this process, None when it is gone. Never of our own."""
+    if process.pid == os.getpid():
+        return None
     try:
         fd = os.pidfd_open(process.pid)
     except ProcessLookupError:

@@ -33,12 +33,14 @@ Instruction = tuple[int, int, int, int]
 
 @cache
 def program(arch: str) -> bytes:
-    """Return the filter for ``arch`` as ``bwrap`` wants it. Raises KeyError for one that is not known."""
+    """Return the filter for ``arch`` as ``bwrap`` wants it. Raises ValueError for one that is not known."""
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in assemble(arch))
 
 
 def assemble(arch: str) -> list[Instruction]:
     """Return the filter's instructions."""
+    if arch not in calls.AUDIT_ARCH:
+        raise ValueError(f"no system-call filter for {arch}")
     column = list(calls.AUDIT_ARCH).index(arch)
     filter_: list[Instruction] = [
         (_LOAD, 0, 0, _ARCH_AT),

@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from aetherium.drivers.vmm.bubblewrap import cgroups
+from aetherium.drivers.vmm.bubblewrap.cgroups import Group
 from aetherium.drivers.vmm.bubblewrap.descriptors import Descriptors
 
 _T = TypeVar("_T")
@@ -35,6 +37,8 @@ class Staging:
         self._fds = fds
         self._apart = apart
         self._staged: list[int] = []
+        self.entered: frozenset[str] = frozenset()
+        """The control groups that ``call`` started its process in."""
 
     def bind(self, path: str | os.PathLike[str], target: str, *, read_only: bool = False) -> list[str]:
         """Return bwrap's words to bind ``path``, which must not be a symbolic link, to ``target``."""
@@ -49,8 +53,9 @@ class Staging:
         self._staged.append(fd)
         return [option, f"{_PLACE}/{len(self._staged) - 1}", target]
 
-    def call(self, spawn: Callable[[], _T]) -> _T:
-        """Call ``spawn`` where the words that were returned hold. Raises what it raises, and OSError."""
+    def call(self, spawn: Callable[[], _T], group: Group) -> _T:
+        """Call ``spawn`` where the words that were returned hold, in ``group`` if that can be. Raises what it raises,
+        and OSError."""
         if not self._apart:
             return spawn()
         results: list[_T] = []
@@ -58,12 +63,13 @@ class Staging:
 
         def work() -> None:
             try:
+                self.entered = cgroups.enter(group)
                 self._stage()
                 results.append(spawn())
             except BaseException as error:
                 errors.append(error)
 
-        # A namespace is a thread's own affair: this one ends with its thread, and goes on in the child.
+        # Namespace and control groups are a thread's own affair: these end with it, and go on in the child.
         thread = threading.Thread(target=work, name="aetherium-bwrap-start")
         thread.start()
         thread.join()
