@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from aetherium._util.tasks import task_group
@@ -99,9 +100,9 @@ async def carry(process: Process, connection: Connection, sink: Sink, interrupts
         if connection.tty:
             _hand_over_terminal(process, connection, stack, background)
         else:
-            stack.enter_context(interrupts.forwarding(lambda number: background.start(process.signal(number))))
+            stack.enter_context(interrupts.forwarding(lambda number: background.start(partial(process.signal, number))))
         if connection.stdin:
-            background.start(_feed(process))
+            background.start(partial(_feed, process))
         while not isinstance(item := await process.read(), ExitStatus):
             await sink.put(item)
         return item
@@ -115,7 +116,7 @@ def _hand_over_terminal(
 
     if not is_terminal(STDIN):
         return
-    stack.enter_context(on_resize(STDIN, lambda size: background.start(process.resize(size))))
+    stack.enter_context(on_resize(STDIN, lambda size: background.start(partial(process.resize, size))))
     if connection.stdin:
         stack.enter_context(raw(STDIN))
 
@@ -134,15 +135,15 @@ class _Background:
         self._tasks = tasks
         self.running: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = self._tasks.create_task(_quietly(work))
         self.running.add(task)
         task.add_done_callback(self.running.discard)
 
 
-async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+async def _quietly(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     with suppress(AetheriumError):
-        await work
+        await work()
 
 
 @asynccontextmanager

@@ -86,10 +86,10 @@ def build(verb: Sequence[str] = ()) -> App:
 def main(words: Sequence[str]) -> int:
     """Run the verb that ``words`` name and return the exit code."""
     verbose = "-v" in words or "--verbose" in words
-    return errors.guarded(lambda: _dispatch(words), json=wants_json(words), verbose=verbose)
+    return errors.guarded(lambda: _dispatch(list(words)), json=wants_json(words), verbose=verbose)
 
 
-def _dispatch(words: Sequence[str]) -> int:
+def _dispatch(words: list[str]) -> int:
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
     verb, rest = hoist(words)

@@ -1,9 +1,8 @@
-"""``doctor``, ``config``, ``version``, ``completion``, ``demo``."""
+"""``doctor``, ``version``, ``demo``."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,18 +30,6 @@ def test_doctor_where_the_isolation_asked_for_is_not_to_be_had(cli: Cli) -> None
     assert json.loads(done.stdout)["ok"] is False
 
 
-def test_config(cli: Cli, tmp_path: Path) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_text("vmm: {defaults: {cpus: 2}}\n")
-    assert "no problem" in cli.ok("config", "check", "--config", str(path))
-    assert cli.json("config", "check", "--config", str(path)) == {"ok": True, "file": str(path)}
-    assert cli.json("config", "show", "--config", str(path))["vmm"]["defaults"]["cpus"] == 2
-    assert f"cpus: 2  # {path}:1" in cli.ok("config", "show", "--origins", "--config", str(path))
-    origins = cli.json("config", "show", "--origins", "--config", str(path))["origins"]
-    assert origins["vmm.defaults.cpus"] == f"{path}:1"
-    assert "AETHERIUM__VMM__PROVIDER" in origins["vmm.provider"]
-
-
 def test_version(cli: Cli) -> None:
     assert cli.ok("--version") == f"aetherium {__version__}"
     found = cli.json("version")
@@ -50,22 +37,6 @@ def test_version(cli: Cli) -> None:
     assert found["aetherium"] == __version__
     assert found["agent"]
     assert json.loads(cli.ok("version", "--json", "-v")) == found
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(cli: Cli, shell: str) -> None:
-    script = cli.ok("completion", shell)
-    for word in ("doctor", "run", "state-dir"):
-        assert word in script
-    if shell == "bash":
-        subprocess.run(["bash", "-n"], input=script.encode(), check=True)
-
-
-def test_help_of_every_kind(cli: Cli) -> None:
-    assert "Usage: aetherium run" in cli.ok("run", "--help")
-    assert "Usage: aetherium vm exec" in cli.ok("help", "vm", "exec")
-    assert "create" in cli.ok("vm")
-    assert cli.ok("--json", "--help") == cli.ok("--help") == cli.ok()
 
 
 @pytest.mark.slow

@@ -29,8 +29,6 @@ EVERY_BYTE = bytes(range(256))
         (["--", "nonesuch"], 127),
         (["--", "/nonesuch"], 127),
         ([], 2),
-        (["--memory", "many", "--", "true"], 2),
-        (["--memroy", "1g", "--", "true"], 2),
     ],
 )
 def test_exit_codes(cli: Cli, no_vm_left: None, words: list[str], code: int) -> None:

@@ -100,23 +100,6 @@ def test_reap_finds_nothing_of_ours(cli: Cli, vm: str) -> None:
     assert vm in cli.vm_ids()
 
 
-def test_usage(cli: Cli) -> None:
-    for words, wanted in (
-        (["vm", "lst"], b"did you mean 'list'"),
-        (["rnu"], b"did you mean 'run'"),
-        (["vm", "start"], b""),
-        (["vm", "list", "--sate", "x"], b"--state"),
-        (["vm", "list", "--state", "x"], b"running"),
-        (["vm", "exec", "box"], b"no command"),
-        (["vm", "kill", "box", "x", "-s", "nope"], b"TERM"),
-        (["--json"], b"no verb"),
-    ):
-        done = cli(*words)
-        assert (done.returncode, done.stdout) == (2, b""), words
-        assert wanted in done.stderr, words
-        assert b"Traceback" not in done.stderr, words
-
-
 def test_global_options_before_and_after_the_verb(cli: Cli, vm: str) -> None:
     elsewhere = str(cli.home / "elsewhere")
     assert json.loads(cli.ok("--state-dir", elsewhere, "vm", "list", "--json")) == []
