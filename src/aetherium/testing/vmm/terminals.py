@@ -41,8 +41,11 @@ class TerminalChecks(Bench):
         command = Command("sh", ["-i"], tty=_SIZE, env={"PS1": "> ", "ENV": "", "HISTFILE": "", "TERM": "dumb"})
         async with engine.vms.process(vm.id, command) as process:
             await read_until(process, b"> ")
-            await process.write(b"sh -c 'echo up; sleep 600'\n")
-            await read_until(process, b"\nup\r\n")
+            # Not a script: a shell that is about to run its next command may swallow the interrupt. The answer of a
+            # program that reads says that it is the one to be interrupted.
+            await process.write(b"cat\n")
+            await process.write(b"up\n")
+            await read_until(process, b"up\r\nup\r\n")
             await process.write(b"\x03")
             await read_until(process, b"> ")
             await process.write(b"echo still $((6*7))\n")
