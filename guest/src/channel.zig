@@ -102,7 +102,11 @@ pub const Channel = struct {
                     channel.readable = false;
                     if (channel.limit != null) channel.close();
                 },
-                // A terminal says so when its last user is gone.
+                // A terminal says so while nobody has it open. Its process may only have let go of it: closing our
+                // end now would hang up on that process, so it stays open until the process has ended.
+                .IO => if (channel.process.tty and !channel.process.ended) {
+                    channel.readable = false;
+                } else channel.close(),
                 else => channel.close(),
             }
             return null;

@@ -46,7 +46,7 @@ class TestPause(BubblewrapBench):
         await within(10, driver.pause(vm, handle))
         assert (await driver.inspect(vm, handle)).presence is Presence.PAUSED
         if accounts.freezer(machine(handle).cgroups) is None:
-            assert stopped(machine(handle).init.pid) <= {"T"}
+            assert stopped(machine(handle).init.pid) <= {"T", "D"}
         with pytest.raises(TimeoutError):
             await within(0.2, ask(driver, vm, handle, "true"))
         await driver.pause(vm, handle)

@@ -17,6 +17,7 @@ import pytest
 from aetherium.drivers.vmm.bubblewrap import launch
 from aetherium.drivers.vmm.bubblewrap.handle import machine
 from aetherium.drivers.vmm.bubblewrap.limits import Limits
+from aetherium.drivers.vmm.bubblewrap.processes import identify
 from aetherium.model.errors import AetheriumError, DriverUnavailable, GuestUnreachable, InvalidArgument, Unsupported
 from aetherium.model.vm import VM, Network
 from aetherium.ports.vmm import Handle, Observed, Presence
@@ -125,7 +126,9 @@ class TestSurvival(BubblewrapBench):
         await driver.stop(vm, handle)
         bystander = await asyncio.create_subprocess_exec("sleep", "60")
         data = json.loads(handle.data)
-        data["init"]["pid"] = data["monitor"]["pid"] = bystander.pid
+        itself = identify(bystander.pid)
+        assert itself is not None
+        data["init"] = data["monitor"] = {"pid": itself.pid, "started": itself.started - 1}
         forged = Handle(1, json.dumps(data))
         assert (await driver.inspect(vm, forged)).presence is Presence.GONE
         await driver.stop(vm, forged)

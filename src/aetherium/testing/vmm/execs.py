@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 import time
 from collections.abc import AsyncIterator
 
@@ -82,11 +83,12 @@ class ExecChecks(Bench):
 
     async def test_timeout_kills_the_whole_group(self, engine: Engine, vm: VM) -> None:
         began = time.monotonic()
-        command = Command("sh", ["-c", "sleep 600 & echo begun; sleep 600"], timeout_s=0.3)
+        nap = f"sleep {secrets.randbelow(10**6) + 10**6}"  # where nothing isolates, others sleep too
+        command = Command("sh", ["-c", f"{nap} & echo begun; {nap}"], timeout_s=0.3)
         result = await within(10, engine.vms.exec(vm.id, command))
         assert (result.timed_out, result.exit_code, result.stdout) == (True, 124, "begun\n")
         assert 0.25 < time.monotonic() - began < 5
-        assert await processes_named(engine, vm, "sleep 600") == 0
+        assert await processes_named(engine, vm, nap) == 0
 
     async def test_grandchild_that_holds_stdout_does_not_hang(self, engine: Engine, vm: VM) -> None:
         result = await within(10, engine.vms.exec(vm.id, Command.script("sleep 50 & echo done")))

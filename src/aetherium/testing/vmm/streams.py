@@ -43,6 +43,12 @@ class StreamChecks(Bench):
                 break
         await nothing_runs(engine, vm)
 
+    async def test_leaving_early_without_closing_kills_the_command_too(self, engine: Engine, vm: VM) -> None:
+        async for item in engine.vms.stream(vm.id, Command.script("echo begun; sleep 600")):
+            assert isinstance(item, Output)
+            break
+        await nothing_runs(engine, vm)
+
     async def test_leaving_early_while_feeding_kills_the_command(self, engine: Engine, vm: VM) -> None:
         stream = engine.vms.stream(vm.id, Command.script("echo begun; sleep 600"), stdin=b"x" * 1_000_000)
         async with aclosing(stream) as items:

@@ -59,6 +59,12 @@ class TerminalChecks(Bench):
             status = await within(10, process.wait())
             assert status.exit_code == 0
 
+    async def test_letting_go_of_the_terminal_is_no_hangup(self, engine: Engine, vm: VM) -> None:
+        # Many programs close their descriptors some time before they exit.
+        script = "exec 0<&- 1>&- 2>&-; sleep 0.2; echo back > /dev/tty; exit 7"
+        result = await within(10, engine.vms.exec(vm.id, terminal(script)))
+        assert (result.exit_code, result.signal, result.stdout_bytes) == (7, None, b"back\r\n")
+
     async def test_it_leads_a_session_with_this_terminal(self, engine: Engine, vm: VM) -> None:
         result = await engine.vms.exec(vm.id, terminal("echo hello > /dev/tty"))
         assert result.stdout_bytes == b"hello\r\n"

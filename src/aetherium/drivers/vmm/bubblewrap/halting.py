@@ -12,25 +12,32 @@ import os
 import signal
 from contextlib import suppress
 
+from aetherium._util.backoff import delays
 from aetherium.drivers.vmm.bubblewrap import processes
 from aetherium.drivers.vmm.bubblewrap.processes import Process
 from aetherium.model.errors import Conflict
 
-_PASSES = 200
+_PATIENCE_S = 10.0
 
 
 async def halt(init: Process) -> None:
     """Stop all. Raises Conflict when they multiply faster than they can be stopped."""
-    _send(init.pid, signal.SIGSTOP)
-    for _ in range(_PASSES):
-        running = [pid for pid in _members(init) if _runs(pid)]
-        if not running:
-            return
-        for pid in running:
-            _send(pid, signal.SIGSTOP)
-        await asyncio.sleep(0)
-    release(init)
-    raise Conflict("the VM makes processes faster than they can be stopped", remedy="stop the VM")
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            _send(init.pid, signal.SIGSTOP)
+            for delay in delays(0.0005, 0.02):
+                running = [pid for pid in _members(init) if _runs(pid)]
+                if not running:
+                    return
+                for pid in running:
+                    _send(pid, signal.SIGSTOP)
+                await asyncio.sleep(delay)
+    except TimeoutError:
+        release(init)
+        raise Conflict("the VM makes processes faster than they can be stopped", remedy="stop the VM") from None
+    except BaseException:
+        release(init)
+        raise
 
 
 def release(init: Process) -> None:
@@ -57,8 +64,9 @@ def _namespace(pid: int) -> int | None:
 
 
 def _runs(pid: int) -> bool:
+    # One that waits without interruption, for a child of its that was stopped perhaps, stops before it runs again.
     seen = processes.look(pid)
-    return seen is not None and seen.state not in "TtZXx"
+    return seen is not None and seen.state not in "TtDZXx"
 
 
 def _send(pid: int, number: signal.Signals) -> None:
