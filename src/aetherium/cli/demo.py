@@ -24,6 +24,7 @@ from aetherium.cli.session import Session
 from aetherium.model.command import Command
 from aetherium.model.errors import CommandNotFound, NotFound, Unavailable
 from aetherium.model.vm import VMConfig
+from aetherium.ports.vmm import GUEST_WORKDIR as _WORK
 
 _NO_NETWORK = """\
 import socket
@@ -36,7 +37,6 @@ else:
     raise SystemExit("connecting to 1.1.1.1: it works, and must not")
 """
 _TESTS = "mkfifo out && { tee report.txt <out & python3 -m unittest >out 2>&1; code=$?; wait; exit $code; }"
-_WORK = "/workspace"
 
 
 def demo(
