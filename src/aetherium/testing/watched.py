@@ -1,7 +1,5 @@
 """A driver between the engine and the driver under test: notes what passes, and can act before and after each call."""
 
-
-
 from __future__ import annotations
 
 import asyncio

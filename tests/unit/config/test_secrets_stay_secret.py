@@ -111,3 +111,11 @@ def test_a_slip_of_the_pen_shows_no_secret(tmp_path: Path, form: str, secret: st
     except ConfigInvalid as error:
         said = str(error)
     assert not re.search("[QZ]{3}", said)
+
+
+def test_a_value_that_lost_its_key_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("storage: {provider: postgres,& url: 'QQQQQQQQQQQQ', pool: 5}")
+    with pytest.raises(ConfigInvalid) as caught:
+        load(file, environ={}, registry=REGISTRY)
+    assert "QQQ" not in str(caught.value)

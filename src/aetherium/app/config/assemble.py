@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from aetherium.app.config.build import Wish, build
-from aetherium.app.config.node import Entry, Items, Node, Scalar, Table
+from aetherium.app.config.node import Entry, Items, Node, Scalar, Table, shown
 from aetherium.app.config.place import Path, show_path
 from aetherium.app.config.problems import Problems
 from aetherium.app.config.registry import Registry
@@ -38,7 +38,7 @@ def assemble(layers: Sequence[Table], registry: Registry, problems: Problems) ->
             if key in kinds:
                 written.setdefault(key, []).append(entry)
             else:
-                problems.add(entry.place, (key,), f"unknown key{suggest(key, kinds)}")
+                problems.add(entry.place, (shown(key, entry),), f"unknown key{suggest(key, kinds)}")
     sections: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for name, entries in written.items():

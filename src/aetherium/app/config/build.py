@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from aetherium.app.config.node import Entry, Items, Node, Scalar, Table, is_broken
+from aetherium.app.config.node import Entry, Items, Node, Scalar, Table, is_broken, shown
 from aetherium.app.config.place import Path, Place
 from aetherium.app.config.problems import Problems
 from aetherium.app.config.shape import fields_of, is_secret, item_of
@@ -118,7 +118,8 @@ class _Work:
         for key, entry in table.entries.items():
             here = (*path, key)
             if known is not None and key not in known:
-                self.problems.add(entry.place, self.wish.written(here), f"unknown key{suggest(key, known)}")
+                written = self.wish.written((*path, shown(key, entry)))
+                self.problems.add(entry.place, written, f"unknown key{suggest(key, known)}")
             elif is_broken(entry.node) and not isinstance(entry.node, Table):
                 self.broken.add(here)
             else:

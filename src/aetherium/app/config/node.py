@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aetherium.app.config.place import Place
+from aetherium.model.secret import MASK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,15 @@ def kind_of(node: Node) -> str:
             return "a number"
         case _:
             return "a string"
+
+
+def shown(key: str, entry: Entry) -> str:
+    """Return an unknown key for a message.
+
+    One without a value may be a value that lost its key by a slip of the pen, and so perhaps a secret: it is not shown.
+    """
+    is_bare = isinstance(entry.node, Scalar) and entry.node.value is None and not entry.node.text
+    return MASK if is_bare and ":" not in key else key
 
 
 def is_broken(node: Node) -> bool:

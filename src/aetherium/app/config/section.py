@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aetherium.app.config.merge import merge
-from aetherium.app.config.node import Entry, Node, Scalar, Table, kind_of
+from aetherium.app.config.node import Entry, Node, Scalar, Table, kind_of, shown
 from aetherium.app.config.place import Path, Place
 from aetherium.app.config.problems import Problems
 from aetherium.app.config.registry import Registry, Unloadable
@@ -143,7 +143,8 @@ class Sorter:
             path = (self.frame.name, key)
             if beside is None or key not in options:
                 known = {*self.frame.own, *options, *(self.names if self.frame.has_options else ())}
-                self.problems.add(entry.place, path, f"unknown key{suggest(key, known)}")
+                unknown = (self.frame.name, shown(key, entry))
+                self.problems.add(entry.place, unknown, f"unknown key{suggest(key, known)}")
             elif beside in nested and key in nested[beside].entries:
                 other = nested[beside].entries[key].place
                 self.problems.add(entry.place, path, f"is given again as {self.frame.name}.{beside}.{key} at {other}")
@@ -187,9 +188,8 @@ class Sorter:
             if kind is not None:
                 types[name] = kind
             for key, entry in (result.options[name].entries if kind is None and name in result.options else {}).items():
-                self.problems.add(
-                    entry.place, (self.frame.name, name, key), "unknown key; this provider has no options"
-                )
+                unknown = (self.frame.name, name, shown(key, entry))
+                self.problems.add(entry.place, unknown, "unknown key; this provider has no options")
         return types
 
 
