@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,6 @@ from aetherium.model.command import Command
 from aetherium.model.errors import DriverUnavailable
 from aetherium.model.vm import VM, VMConfig
 from aetherium.testing.requirements import requires
-from aetherium.testing.vmm import Openers
 from tests.integration.bubblewrap.bench import BubblewrapBench, new_vm, openers, sh
 
 EXPECTED = Limits.of_this_process().expected()
@@ -93,15 +93,9 @@ print(sum(os.times()[:2]))
 
 
 class TestRequired(BubblewrapBench):
-    @pytest.fixture
-    def openers(self) -> Openers:
-        return openers(require_limits=True)
-
-    async def test_limits_are_held_or_the_vm_is_refused(
-        self, raw_driver: object, openers: Openers, state_dir: object
-    ) -> None:
+    async def test_limits_are_held_or_the_vm_is_refused(self, raw_driver: object, state_dir: Path) -> None:
         vm = new_vm()
-        async with openers.driver(state_dir=state_dir) as driver:
+        async with openers(require_limits=True).driver(state_dir=state_dir) as driver:
             await driver.create(vm)
             try:
                 if set(EXPECTED) == driver.capabilities.limits:
