@@ -82,7 +82,7 @@ def terminal(cli: Cli, opened: list[Terminal], *words: str) -> Terminal:
 
 def test_a_shell(cli: Cli, vm: str, opened: list[Terminal]) -> None:
     shell = terminal(cli, opened, "vm", "shell", vm)
-    shell.type(b"PS1=; echo shell-$((40+2))\n")
+    shell.type(b"PS1='ready''> '; echo shell-$((40+2))\n")
     shell.expect(b"shell-42")
     assert shell.is_raw()
     shell.type(b"stty size\n")
@@ -97,6 +97,7 @@ def test_a_shell(cli: Cli, vm: str, opened: list[Terminal]) -> None:
     shell.type(b"ab\n")
     shell.expect(b"AB\r\n")  # only sed says that: it is there to be interrupted
     shell.type(b"\x03")  # Ctrl-C is the command's, not ours
+    shell.expect(b"ready> ")  # a terminal drops what was typed ahead of an interrupt
     shell.type(b"echo code-$?\n")
     shell.expect(b"code-130")
     shell.type(b"exit 7\n")
