@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from aetherium.drivers.vmm.bubblewrap.marks import Mark
 from aetherium.testing.requirements import requires
-from tests.e2e.cli.harness import Cli, Done
+from tests.e2e.cli.harness import Cli, Done, finish, read_until
+from tests.integration.bubblewrap.test_ordinary_user import environment, interpreter
 
 
 def told(done: Done, wanted: str) -> None:
@@ -94,3 +100,50 @@ def test_a_configuration_with_mistakes(cli: Cli, tmp_path: Path) -> None:
 
 def test_isolation_that_nothing_here_gives(cli: Cli) -> None:
     told(replace(cli, more={})("--isolation", "vm", "run", "--", "true"), "doctor")
+
+
+def test_user_namespaces_forbidden(cli: Cli, ordinary_user: list[str]) -> None:
+    python = interpreter()
+    requires("ordinary-user", unmet=None if python else "no Python that an ordinary user can run has these modules")
+    home = Path(f"/var/tmp/aetherium-test-{os.getpid()}-forbidden")
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    # In a user namespace of its own the limit binds this call alone.
+    forbid = 'echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --inh-caps=-all --ambient-caps=-all "$@"'
+    apart = ["unshare", "--user", "--map-user=65534", "--map-group=65534", "--keep-caps", "sh", "-c", forbid, "sh"]
+    call = [str(python), "-m", "aetherium.cli", "--state-dir", str(home / "state"), "run", "--", "true"]
+    try:
+        tried = subprocess.run([*ordinary_user, *apart, "true"], capture_output=True)
+        requires("unshare", unmet=None if tried.returncode == 0 else tried.stderr.decode())
+        told(
+            subprocess.run([*ordinary_user, *apart, *call], env=environment(), cwd=home, capture_output=True),
+            "max_user_namespaces",
+        )
+        assert not list(home.glob("state/vms/*")), "the create left something"
+    finally:
+        shutil.rmtree(home)
+
+
+def test_the_agent_is_killed(cli: Cli, vm: str) -> None:
+    call = cli.start("vm", "exec", vm, "--", "sh", "-c", "echo begun; sleep 60")
+    assert call.stdout is not None
+    read_until(call.stdout, b"begun\n")
+    os.kill(agent_of(cli, vm), signal.SIGKILL)
+    out, err = finish(call)
+    told(subprocess.CompletedProcess([], call.returncode, out, err), vm)
+    status = cli.json("vm", "status", vm)
+    assert status["state"] == "stopped"
+    assert status["stop_reason"]["rule"] == "died"
+    told(cli("vm", "exec", vm, "--", "true"), f"aetherium vm start {vm}")
+    cli.ok("vm", "start", vm)
+    assert cli.ok("vm", "exec", vm, "--", "echo", "again") == "again"
+
+
+def agent_of(cli: Cli, vm: str) -> int:
+    """Return the agent's process, by the name the driver gives it."""
+    name = os.fsencode(Mark.of(cli.state).word(vm))
+    for process in Path("/proc").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if process.name.isdigit() and (process / "cmdline").read_bytes().split(b"\0")[0] == name:
+                return int(process.name)
+    raise AssertionError(f"no agent of {vm} runs")
