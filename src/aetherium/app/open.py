@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,8 +15,10 @@ from aetherium.app.logs import logging_to
 from aetherium.app.registry import REGISTRY
 from aetherium.core.engine import Engine, open_engine
 from aetherium.model.config import Config
-from aetherium.model.errors import PermissionDenied, ResourceExhausted
+from aetherium.model.errors import AetheriumError, PermissionDenied, ResourceExhausted
 from aetherium.model.vm import Isolation
+
+_log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -26,15 +29,18 @@ async def open_(
     driver: str | None = None,
     isolation: Isolation | str | None = None,
     recover: bool = True,
+    reap: bool = True,
     log: bool = False,
     environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Engine]:
     """Open the engine in this process.
 
     ``config`` is a Config, a file's path, or None for the usual places. ``driver`` and ``isolation`` override what it
-    says. ``recover`` settles at once every VM whose record may be out of date (else each when it is asked for). ``log``
-    sends the engine's own log lines to the configured provider; standard output is the caller's, so ``stdout`` then
-    means standard error. Without it they are Python's, under the logger ``aetherium``.
+    says. ``recover`` settles at once every VM whose record may be out of date (else each when it is asked for);
+    ``reap`` removes what VMs left that nobody tracks. ``log`` sends the engine's own log lines to the configured
+    provider; standard output is the caller's, so ``stdout`` then means standard error. Without it they are Python's,
+    under the logger ``aetherium``.
+
     Raises ConfigInvalid with every problem, PermissionDenied for a state directory that cannot be written.
     """
     environ = os.environ if environ is None else environ
@@ -60,9 +66,19 @@ async def open_(
             open_provider("event_bus", config.event_bus.provider, config, state_dir=directory)
         )
         drivers = await stack.enter_async_context(DriverPool(config, directory))
-        yield await stack.enter_async_context(
+        engine = await stack.enter_async_context(
             open_engine(store=store, bus=bus, drivers=drivers, vmm=config.vmm, recover=recover)
         )
+        if reap and config.storage.provider != "memory":  # which knows nobody else's VMs: all would be leftovers
+            await _reap(engine)
+        yield engine
+
+
+async def _reap(engine: Engine) -> None:
+    try:
+        await engine.vms.reap()
+    except AetheriumError as error:
+        _log.warning("leftovers not removed", extra={"error": error.message})
 
 
 def _off_stdout(config: Config) -> Config:

@@ -53,6 +53,7 @@ async def _work(options: Options, body: Body, recover: bool) -> int:
             driver=options.driver,
             isolation=options.isolation,
             recover=recover,
+            reap=False,  # it looks at every process of the host: 'vm reap' does it when asked
             log=_wants_log(options),
         ) as engine:
             return await body(Session(engine, options, interrupts))

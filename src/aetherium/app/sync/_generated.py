@@ -421,15 +421,18 @@ def open_sync(
     driver: str | None = None,
     isolation: Isolation | str | None = None,
     recover: bool = True,
+    reap: bool = True,
     log: bool = False,
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[SyncEngine]:
     """Open the engine in this process.
 
     ``config`` is a Config, a file's path, or None for the usual places. ``driver`` and ``isolation`` override what it
-    says. ``recover`` settles at once every VM whose record may be out of date (else each when it is asked for). ``log``
-    sends the engine's own log lines to the configured provider; standard output is the caller's, so ``stdout`` then
-    means standard error. Without it they are Python's, under the logger ``aetherium``.
+    says. ``recover`` settles at once every VM whose record may be out of date (else each when it is asked for);
+    ``reap`` removes what VMs left that nobody tracks. ``log`` sends the engine's own log lines to the configured
+    provider; standard output is the caller's, so ``stdout`` then means standard error. Without it they are Python's,
+    under the logger ``aetherium``.
+
     Raises ConfigInvalid with every problem, PermissionDenied for a state directory that cannot be written.
     """
     with open_portal(
@@ -439,6 +442,7 @@ def open_sync(
             driver=driver,
             isolation=isolation,
             recover=recover,
+            reap=reap,
             log=log,
             environ=environ,
         )
