@@ -20,6 +20,8 @@ pub const Writing = struct {
     path: [:0]const u8,
     /// The name until all bytes are there; null when appending.
     temporary: ?[:0]const u8,
+    /// The permission bits it gets in the end: a write by anybody but root clears the set-user-id bit.
+    mode: ?i64 = null,
     written: u64 = 0,
 
     pub fn pump(_: *Writing) Pump {
@@ -37,6 +39,10 @@ pub const Writing = struct {
 
     pub fn eof(writing: *Writing) void {
         const stream = writing.stream;
+        if (writing.mode) |bits| _ = sys.check(linux.fchmod(writing.fd, @intCast(bits))) catch |cause| {
+            _ = stream.fail(cause);
+            return;
+        };
         if (writing.temporary) |temporary| {
             _ = sys.check(linux.renameat2(cwd, temporary, cwd, writing.path, .{})) catch |cause| {
                 _ = stream.fail(cause);
@@ -97,11 +103,10 @@ pub fn start(stream: *Stream, request: *const Request) fault.Fault!void {
         const unchanged: i64 = std.math.maxInt(u32);
         _ = try sys.check(linux.fchown(writing.fd, @intCast(uid orelse unchanged), @intCast(gid orelse unchanged)));
     }
-    // After chown, which clears the set-user-id bit. A file that is replaced hands its mode on.
-    const mode: ?i64 = asked_mode orelse if (append) null else if (old) |info| kept: {
+    // A file that is replaced hands its mode on.
+    writing.mode = asked_mode orelse if (append) null else if (old) |info| kept: {
         break :kept if (linux.S.ISREG(info.mode)) info.mode & 0o777 else default_mode;
     } else default_mode;
-    if (mode) |bits| _ = try sys.check(linux.fchmod(writing.fd, @intCast(bits)));
     stream.replyEmpty();
     stream.task = .{ .writing = writing };
 }

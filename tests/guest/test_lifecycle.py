@@ -19,7 +19,7 @@ from aetherium.protocol.frames import Decoder, Frame, FrameType, encode
 from tests.guest.agent import Agent
 from tests.guest.client import Client, GuestError
 
-root_only = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+root_only = pytest.mark.skipif(os.getuid() != 0, reason="needs root: the agent lets nobody else look into it")
 
 
 def alive(pid: int) -> bool:
@@ -169,6 +169,7 @@ def test_orphans_are_reaped(agent: Agent, client: Client) -> None:
         client.ping()
 
 
+@root_only
 def test_storm_leaks_nothing(agent: Agent, client: Client) -> None:
     client.run("true")
     client.ping()
@@ -216,6 +217,7 @@ def test_memory_returns_after_a_burst(agent: Agent, client: Client) -> None:
         client.ping()
 
 
+@root_only
 def test_out_of_descriptors(agent: Agent, client: Client) -> None:
     """An error for that request; what runs goes on, and later requests work again."""
     resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (agent.descriptors() + 6, 4096))
@@ -230,6 +232,7 @@ def test_out_of_descriptors(agent: Agent, client: Client) -> None:
     assert client.run("echo", "again").stdout == b"again\n"
 
 
+@root_only
 def test_hosts_wait_while_there_are_no_descriptors(agent: Agent, client: Client) -> None:
     resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (agent.descriptors(), 4096))
     with socket.socket(socket.AF_UNIX) as waiting:
@@ -241,6 +244,7 @@ def test_hosts_wait_while_there_are_no_descriptors(agent: Agent, client: Client)
         assert b'"version":1' in waiting.recv(65536)
 
 
+@root_only
 def test_inherited_descriptors_are_closed(binary: Path, tmp_path: Path) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "s"))
