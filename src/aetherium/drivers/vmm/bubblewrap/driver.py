@@ -101,7 +101,7 @@ class Bubblewrap:
             await uncancelled(asyncio.to_thread(self._end_all, disk, ()))
         for delay in settled(self._limits, disk):  # of a run that ended by itself
             await asyncio.sleep(delay)
-        with tools.opened(self._config.bwrap, drops=self._drops) as found, Descriptors() as fds:
+        with tools.opened(self._config.bwrap) as found, Descriptors() as fds:
             try:
                 with in_words(f"starting VM {vm.id}"):
                     group = self._limits.prepare(vm, disk, self._mark.cgroup(vm.id))

@@ -49,7 +49,7 @@ def translated(error: OSError, doing: str, *, remedy: str = "") -> AetheriumErro
 
 
 def explained(stderr: str) -> AetheriumError:
-    """Return the error for what ``bwrap`` or ``setpriv`` printed before it ended."""
+    """Return the error for what ``bwrap`` printed before it ended."""
     text = stderr.strip().splitlines()[-1][:500] if stderr.strip() else "bwrap ended without a word"
     lower = text.lower()
     for needles, error in _KNOWN:

@@ -27,7 +27,6 @@ _SANDBOX: Final = (
     "--unshare-all --unshare-user --disable-userns --as-pid-1 --new-session --cap-drop ALL "
     f"--uid {rootfs.UID} --gid {rootfs.UID}"
 ).split()
-_DROP: Final = ("--clear-groups", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +65,7 @@ def spawn(fds: Descriptors, order: Order, tools: Tools) -> Launched:
         os.open(order.disk.console, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
     )
     order.disk.unlock()
-    staging = Staging(fds, apart=order.uid is not None)
+    staging = Staging(fds, uid=order.uid)
     mounts = user_mounts.opened(fds, order.vm.mounts, order.state_dir)
     user_mounts.prepare(order.disk, order.uid, mounts)
     view = rootfs.View(vm=order.vm, disk=order.disk, etc=etc.provided(order.etcs), agent=tools.agent_fd, mounts=mounts)
@@ -134,8 +133,6 @@ async def agent_started(fds: Descriptors, launched: Launched, init: Process, ord
 def _program(fds: Descriptors, order: Order, tools: Tools) -> tuple[list[str], dict[str, str]]:
     if order.uid is None:
         return [str(tools.bwrap)], {}
-    assert tools.setpriv is not None
-    bwrap = fds.lend(tools.bwrap_fd)
-    drop = [tools.setpriv, "--reuid", str(order.uid), "--regid", str(order.uid), *_DROP, f"/proc/self/fd/{bwrap}"]
+    # By descriptor: the uid that starts it need not reach where it is.
     preload = ":".join(f"/proc/self/fd/{fds.lend(library)}" for library in tools.libraries)
-    return drop, {"LD_PRELOAD": preload} if preload else {}
+    return [f"/proc/self/fd/{fds.lend(tools.bwrap_fd)}"], {"LD_PRELOAD": preload} if preload else {}

@@ -34,7 +34,7 @@ async def tried(config: Config, state_dir: Path, opener: Opener) -> Probe:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(prefix="probe-", dir=state_dir))
         try:
-            with tools.opened(config.bwrap, drops=uids.must_drop()) as found:
+            with tools.opened(config.bwrap) as found:
                 details |= {"bwrap": str(found.bwrap), "bwrap_version": await asyncio.to_thread(_version, found.bwrap)}
             async with asyncio.timeout(_DEADLINE_S), opener(scratch) as driver:
                 details |= await _trial(driver)

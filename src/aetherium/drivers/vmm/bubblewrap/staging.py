@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from aetherium.drivers.vmm.bubblewrap import cgroups
+from aetherium.drivers.vmm.bubblewrap import cgroups, credentials
 from aetherium.drivers.vmm.bubblewrap.cgroups import Group
 from aetherium.drivers.vmm.bubblewrap.descriptors import Descriptors
 
@@ -31,11 +31,12 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class Staging:
-    """Sources of mounts, as bwrap can name them. ``apart``: in a namespace of their own."""
+    """Sources of mounts, as bwrap can name them. With ``uid``, for a bwrap that runs as that user: in a mount namespace
+    of their own. Without, for one that runs as we do."""
 
-    def __init__(self, fds: Descriptors, *, apart: bool) -> None:
+    def __init__(self, fds: Descriptors, *, uid: int | None) -> None:
         self._fds = fds
-        self._apart = apart
+        self._uid = uid
         self._staged: list[int] = []
         self.entered: frozenset[str] = frozenset()
         """The control groups that ``call`` started its process in."""
@@ -48,15 +49,18 @@ class Staging:
     def bind_fd(self, fd: int, target: str, *, read_only: bool = False) -> list[str]:
         """Return bwrap's words to bind what ``fd`` holds."""
         option = "--ro-bind" if read_only else "--bind"
-        if not self._apart:
+        if self._uid is None:
             return [f"{option}-fd", str(self._fds.lend(fd)), target]
         self._staged.append(fd)
         return [option, f"{_PLACE}/{len(self._staged) - 1}", target]
 
     def call(self, spawn: Callable[[], _T], group: Group) -> _T:
-        """Call ``spawn`` where the words that were returned hold, in ``group`` if that can be. Raises what it raises,
-        and OSError."""
-        if not self._apart:
+        """Call ``spawn`` where the words that were returned hold, as the user asked for, in ``group`` if that can be.
+
+        Raises what it raises, and OSError.
+        """
+        uid = self._uid
+        if uid is None:
             return spawn()
         results: list[_T] = []
         errors: list[BaseException] = []
@@ -65,14 +69,17 @@ class Staging:
             try:
                 self.entered = cgroups.enter(group)
                 self._stage()
+                credentials.become(uid)
                 results.append(spawn())
             except BaseException as error:
                 errors.append(error)
 
-        # Namespace and control groups are a thread's own affair: these end with it, and go on in the child.
+        # Namespace, control groups and credentials are a thread's own: these end with it, and go on in the child.
+        dumpable = credentials.is_dumpable()
         thread = threading.Thread(target=work, name="aetherium-bwrap-start")
         thread.start()
         thread.join()
+        credentials.set_dumpable(dumpable)
         if errors:
             raise errors[0]
         return results[0]

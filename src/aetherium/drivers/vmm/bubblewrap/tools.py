@@ -29,16 +29,12 @@ class Tools:
     bwrap_fd: int
     libraries: tuple[int, ...]
     agent_fd: int
-    setpriv: str | None
 
 
 @contextmanager
-def opened(bwrap: str | None, *, drops: bool) -> Iterator[Tools]:
-    """Find and open everything; ``drops`` also looks for ``setpriv``. Raises DriverUnavailable."""
+def opened(bwrap: str | None) -> Iterator[Tools]:
+    """Find and open everything. Raises DriverUnavailable."""
     path = _bwrap(bwrap)
-    setpriv = shutil.which("setpriv", path=_PATH) if drops else None
-    if drops and setpriv is None:
-        raise DriverUnavailable("there is no setpriv, which root needs", remedy="apt install util-linux")
     try:
         agent = guest_agent()
     except FileNotFoundError as error:
@@ -50,7 +46,7 @@ def opened(bwrap: str | None, *, drops: bool) -> Iterator[Tools]:
         with in_words("opening bwrap and the guest agent", remedy="make them readable and executable"):
             for file in (path, agent, *_libraries(path)):
                 fds.append(os.open(file, os.O_PATH | os.O_CLOEXEC))  # noqa: PERF401 (what was opened must be closed)
-        yield Tools(path, fds[0], tuple(fds[2:]), fds[1], setpriv)
+        yield Tools(path, fds[0], tuple(fds[2:]), fds[1])
     finally:
         for fd in fds:
             os.close(fd)
