@@ -26,6 +26,7 @@ from aetherium.model.errors import (
     Unavailable,
 )
 from aetherium.ports.store import VMFilter, VMRecord
+from aetherium.testing.requirements import requires
 from aetherium.testing.values import vm
 
 A = VMRecord(vm=vm("a", team="x"))
@@ -380,6 +381,8 @@ def public_tmp(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("what", ["no directory", "directory", "database"])
 async def test_where_one_may_not_write(public_tmp: Path, what: str) -> None:
+    tried = subprocess.run([*NOBODY, sys.executable, "-c", "import aetherium"], capture_output=True, text=True)
+    requires("ordinary-user", unmet=tried.stderr if tried.returncode else None)
     state_dir = public_tmp / "state"
     if what != "no directory":
         state_dir.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,7 +60,9 @@ def ordinary_user() -> list[str]:
     """Words that make a command run as an ordinary user who may do nothing special."""
     prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
     try:
-        subprocess.run([*prefix, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
+        tried = subprocess.run([*prefix, sys.executable, "-c", "import aetherium"], capture_output=True, text=True)
+    except OSError as error:
         requires("setpriv", unmet=str(error))
+        raise
+    requires("ordinary-user", unmet=tried.stderr if tried.returncode else None)
     return prefix

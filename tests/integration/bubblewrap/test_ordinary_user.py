@@ -50,7 +50,7 @@ async def test_as_an_ordinary_user(file: str, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("these tests run as an ordinary user already")
     python = interpreter()
-    requires("bubblewrap", unmet=None if python else "no Python that an ordinary user can run has these modules")
+    requires("ordinary-user", unmet=None if python else "no Python that an ordinary user can run has these modules")
     assert python is not None
     # Not below pytest's own directory, which only root may enter.
     base = Path(f"/var/tmp/aetherium-test-{os.getpid()}-{file}")
