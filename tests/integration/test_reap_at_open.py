@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 import aetherium
 from aetherium import Config, VMConfig, VMState
+from aetherium.drivers.store import sqlite
 from aetherium.drivers.vmm import bubblewrap
 from aetherium.testing.requirements import requires
 
@@ -35,13 +38,17 @@ async def test_what_has_no_row_is_removed_at_open(tmp_path: Path) -> None:
         await engine.vms.delete(kept.id)
 
 
-async def test_a_store_that_knows_nobodys_vms_reaps_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["memory", "another file"])
+async def test_a_store_that_knows_nobodys_vms_reaps_none(tmp_path: Path, where: str) -> None:
     await works(tmp_path)
     default = Config()
-    in_memory = replace(default, storage=replace(default.storage, provider="memory"))
+    options = {"sqlite": sqlite.Config(path=str(tmp_path / "other.db"))}
+    storage = (
+        replace(default.storage, provider="memory") if where == "memory" else replace(default.storage, options=options)
+    )
     async with aetherium.open(default, state_directory=tmp_path) as engine:
         vm = await engine.vms.create()
-        async with aetherium.open(in_memory, state_directory=tmp_path) as other:
+        async with aetherium.open(replace(default, storage=storage), state_directory=tmp_path) as other:
             assert (await other.vms.list()).items == ()
         assert (await engine.vms.health(vm.id)).is_healthy
         await engine.vms.delete(vm.id)

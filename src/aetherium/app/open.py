@@ -37,9 +37,9 @@ async def open_(
 
     ``config`` is a Config, a file's path, or None for the usual places. ``driver`` and ``isolation`` override what it
     says. ``recover`` settles at once every VM whose record may be out of date (else each when it is asked for);
-    ``reap`` removes what VMs left that nobody tracks. ``log`` sends the engine's own log lines to the configured
-    provider; standard output is the caller's, so ``stdout`` then means standard error. Without it they are Python's,
-    under the logger ``aetherium``.
+    ``reap`` removes what VMs left that the state directory's own store does not know. ``log`` sends the engine's own
+    log lines to the configured provider; standard output is the caller's, so ``stdout`` then means standard error.
+    Without it they are Python's, under the logger ``aetherium``.
 
     Raises ConfigInvalid with every problem, PermissionDenied for a state directory that cannot be written.
     """
@@ -69,9 +69,20 @@ async def open_(
         engine = await stack.enter_async_context(
             open_engine(store=store, bus=bus, drivers=drivers, vmm=config.vmm, recover=recover)
         )
-        if reap and config.storage.provider != "memory":  # which knows nobody else's VMs: all would be leftovers
+        if reap and _is_the_directorys_store(config):
             await _reap(engine)
         yield engine
+
+
+def _is_the_directorys_store(config: Config) -> bool:
+    """Say whether the store is the one that lies in the state directory, as for everybody who uses that directory.
+
+    Any other may know nothing of the VMs there: to it they would all be leftovers, and reaping would end them.
+    """
+    if config.storage.provider != "sqlite":
+        return False
+    options = provider_options(config, "storage", "sqlite", REGISTRY)
+    return getattr(options, "path", None) is None
 
 
 async def _reap(engine: Engine) -> None:

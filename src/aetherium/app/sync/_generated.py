@@ -429,9 +429,9 @@ def open_sync(
 
     ``config`` is a Config, a file's path, or None for the usual places. ``driver`` and ``isolation`` override what it
     says. ``recover`` settles at once every VM whose record may be out of date (else each when it is asked for);
-    ``reap`` removes what VMs left that nobody tracks. ``log`` sends the engine's own log lines to the configured
-    provider; standard output is the caller's, so ``stdout`` then means standard error. Without it they are Python's,
-    under the logger ``aetherium``.
+    ``reap`` removes what VMs left that the state directory's own store does not know. ``log`` sends the engine's own
+    log lines to the configured provider; standard output is the caller's, so ``stdout`` then means standard error.
+    Without it they are Python's, under the logger ``aetherium``.
 
     Raises ConfigInvalid with every problem, PermissionDenied for a state directory that cannot be written.
     """
